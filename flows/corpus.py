@@ -1,0 +1,107 @@
+"""Build a corpus from a folder of face videos: the whole walk. Read this file first."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel
+
+from flows.stage_task import map_stage
+from pipeline.assets import AssetError
+from pipeline.descriptions.embedded import EmbeddedLanguageModel
+from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
+from pipeline.descriptions.server import ServerError
+from pipeline.run import ShardResult
+from pipeline.stage import Resources
+from pipeline.store import DEFAULT_BUCKETS, Store
+from pipeline.videos.sources import source_folder
+from pipeline.walk import WALK, BuildConfig, open_walk
+
+
+class StageReport(BaseModel):
+    """What one run did in one stage: units computed, units taken over from before, seconds of work and of the clock."""
+
+    num_computed: int
+    num_taken_over: int
+    work_s: float
+    wall_s: float
+
+
+class BuildReport(BaseModel):
+    """What one run did: the snapshot it ended in, whether that is new, and the work by stage."""
+
+    snapshot: int
+    is_new: bool
+    stages: dict[str, StageReport]
+    language_model_wait_s: float
+    wall_s: float
+
+
+TASK_RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)
+
+
+@flow(name="build-corpus", task_runner=TASK_RUNNER)
+def build_corpus(
+    source: Path,
+    root: Path,
+    config: BuildConfig = BuildConfig(),
+    resources: Resources = Resources(),
+    num_buckets: int = DEFAULT_BUCKETS,
+) -> BuildReport:
+    """Bring the corpus at `root` up to date with the videos of `source` and commit it as a snapshot.
+
+    Args:
+        source: a folder of videos, searched whole, or one video.
+        root: the corpus folder; made if it does not exist.
+        config: what to compute. A changed field recomputes what it touches and nothing else.
+        resources: how to compute it. Without a server address the embedded language model is started and stopped.
+        num_buckets: shards per table, for a new corpus only.
+    """
+    began = time.monotonic()
+    store = Store.open_or_create(root, num_buckets)
+    walk = open_walk(store, source, config)
+    resources = resources.model_copy(update={"source": source_folder(source)})
+    stages: dict[str, StageReport] = {}
+    waited_s = 0.0
+    with EmbeddedLanguageModel() as language_model:
+        for stage in WALK:
+            stage_began = time.monotonic()
+            buckets = walk.take_settled(stage)
+            if buckets and resources.server is None:
+                language_model.warm_up()
+            if buckets and stage is REFINE_DESCRIPTIONS and resources.server is None:
+                resources = resources.model_copy(update={"server": _address(language_model)})
+                waited_s = time.monotonic() - stage_began
+            results = map_stage(stage, buckets, walk, resources)
+            stages[stage.name] = _report(results, time.monotonic() - stage_began)
+    committed = walk.commit(source)
+    return BuildReport(
+        snapshot=committed.number,
+        is_new=walk.previous is None or committed.number != walk.previous.number,
+        stages=stages,
+        language_model_wait_s=waited_s,
+        wall_s=time.monotonic() - began,
+    )
+
+
+def _address(language_model: EmbeddedLanguageModel) -> str:
+    try:
+        return language_model.address()
+    except (ServerError, AssetError) as error:
+        # Its units are refused as transient and wait for the next run; everything else of this run is kept.
+        get_run_logger().error("the embedded language model is not available: %s", error)
+        return "http://127.0.0.1:9/v1"  # the discard port: refuses at once
+
+
+def _report(results: list[ShardResult], wall_s: float) -> StageReport:
+    return StageReport(
+        num_computed=sum(result.num_computed for result in results),
+        num_taken_over=sum(result.num_taken_over for result in results),
+        work_s=sum(result.seconds for result in results),
+        wall_s=wall_s,
+    )

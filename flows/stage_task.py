@@ -1,0 +1,29 @@
+"""The one Prefect task, and how the shards of a stage are mapped over a task runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pipeline.run import ShardResult
+from pipeline.stage import Resources, Stage
+from pipeline.walk import Walk
+
+
+# Prefect's own cache is off: it was seen returning a stale result after a function it calls had changed. The store is
+# the one memory of what is done.
+@task(name="run_stage", task_run_name="{name} {bucket}", cache_policy=NO_CACHE, persist_result=False)
+def run_shard(name: str, bucket: int, stage: Stage[Any], walk: Walk, resources: Resources) -> ShardResult:
+    """Bring one shard of one stage up to date."""
+    return walk.run(stage, bucket, resources)
+
+
+def map_stage(stage: Stage[Any], buckets: Sequence[int], walk: Walk, resources: Resources) -> list[ShardResult]:
+    """Run the shards over the flow's task runner; wait for all of them before the first failure is raised."""
+    futures = [run_shard.submit(stage.name, bucket, stage, walk, resources) for bucket in buckets]
+    for future in futures:
+        future.wait()
+    return [future.result() for future in futures]

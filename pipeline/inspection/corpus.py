@@ -1,0 +1,153 @@
+"""Read a corpus as dataframes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import snapshot as snapshots
+from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
+from pipeline.store import Store
+from schemas.actions import ACTIONS
+from schemas.corpus import TABLES
+from schemas.motion import MOTION
+from schemas.table import Table, read_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+LONG_COLUMNS = {"landmarks_px", "crop_jpeg", "frames", "motion_weights"}
+"""Cells too large for a dataframe that a person looks at."""
+
+
+class Corpus:
+    """A corpus folder, read at one snapshot (by default the newest at the time of opening).
+
+    Example:
+        corpus = Corpus("data/corpus")
+        corpus.descriptions()[["draft", "text", "status"]]
+
+    Raises:
+        StoreError: there is no corpus at `root`.
+        KeyError: there is no such snapshot, or none yet.
+    """
+
+    def __init__(self, root: str | Path, snapshot: int | None = None) -> None:
+        self.store = Store.open(Path(root))
+        found = snapshots.newest(self.store) if snapshot is None else snapshots.read(self.store, snapshot)
+        if found is None:
+            raise KeyError(f"{root} holds no snapshot yet: a build that ends writes the first one")
+        self.snapshot = found
+
+    def files(self, table: str) -> list[str]:
+        """The Parquet files of a table in this snapshot, for pandas, DuckDB, Polars, Spark or Hugging Face datasets.
+
+        Raises:
+            KeyError: no table of that name.
+        """
+        return [self.store.path(file) for file in self.snapshot.files(_table(table).name)]
+
+    def arrow(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table, or the named columns of it, as Arrow; in primary-key order."""
+        declared = _table(table)
+        names = list(columns) if columns is not None else [field.name for field in declared.columns]
+        for name in names:
+            declared.field(name)
+        wanted = list(dict.fromkeys([*names, *declared.primary_key]))
+        empty = declared.empty().select(wanted)
+        parts = [self.store.read(file, wanted).select(wanted).cast(empty.schema) for file in self.snapshot.files(table)]
+        rows = pa.concat_tables([empty, *parts])
+        return rows.sort_by([(name, "ascending") for name in declared.primary_key]).select(names)
+
+    def videos(self) -> pd.DataFrame:
+        """One row per source video."""
+        return self._frame("videos")
+
+    def tracks(self) -> pd.DataFrame:
+        """One row per face track, without the landmark cells (`arrow("tracks", ["landmarks_px"])` has them)."""
+        return self._frame("tracks")
+
+    def actions(self) -> pd.DataFrame:
+        """One row per track with its events; `blendshapes(track_id)` has the curves."""
+        return self._frame("actions")
+
+    def blendshapes(self, track_id: str) -> pd.DataFrame:
+        """The 52 blendshape scores of one track over time: index `time_s`, one column per blendshape.
+
+        Raises:
+            KeyError: no such track was measured.
+        """
+        rows = self.arrow("actions", ["track_id", "times_s", "blendshapes"])
+        rows = rows.filter(pc.equal(rows["track_id"], track_id))
+        if not rows.num_rows:
+            raise KeyError(f"no measured track {track_id}")
+        scores = read_cell(ACTIONS.field("blendshapes"), rows["blendshapes"][0].as_buffer())
+        times_s = pd.Index(rows["times_s"][0].as_py(), name="time_s")
+        return pd.DataFrame(scores, index=times_s, columns=pd.Index(BLENDSHAPE_NAMES, name="blendshape"))
+
+    def descriptions(self) -> pd.DataFrame:
+        """One row per described track and version of its text, beside the draft and the video's path and label."""
+        texts = self._frame("descriptions")
+        drafts = self._frame("drafts").rename(columns={"text": "draft"})[["track_id", "draft", "evidence"]]
+        videos = self._frame("videos")[["video_id", "path", "label"]]
+        joined = texts.merge(drafts, on="track_id", how="left", validate="many_to_one")
+        joined = joined.merge(videos, on="video_id", how="left", validate="many_to_one")
+        first = ["path", "track_id", "text_version", "status", "draft", "text", "fallback_reason", "label"]
+        return joined[[*first, *(name for name in joined.columns if name not in first)]]
+
+    def motion(self, limit: int | None = None) -> pd.DataFrame:
+        """One row per training clip, tensors as arrays; `limit` bounds how many are loaded (2.4 MB each)."""
+        rows: list[dict[str, Any]] = []
+        for file in self.snapshot.files("motion"):
+            for batch in self.store.iter_batches(file):
+                rows += batch.slice(0, None if limit is None else limit - len(rows)).to_pylist()
+                if limit is not None and len(rows) >= limit:
+                    break
+        frame = pd.DataFrame(rows[:limit], columns=[field.name for field in MOTION.columns])
+        for field in MOTION.columns:
+            if b"dims" in (field.metadata or {}):
+                frame[field.name] = frame[field.name].map(partial(read_cell, field))
+        return frame
+
+    def rejects(self) -> pd.DataFrame:
+        """One row per refused unit, with its reason."""
+        return self._frame("rejects")
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Ask DuckDB; every table is there under its name.
+
+        Raises:
+            duckdb.Error: the query is wrong; the message says where.
+        """
+        return pd.DataFrame(self.connect().sql(query).df())
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection in memory with one view per table over its Parquet files."""
+        import duckdb
+
+        connection = duckdb.connect()
+        for name, table in TABLES.items():
+            if files := self.files(name):
+                listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+                connection.execute(f"create view {name} as select * from read_parquet([{listed}])")
+            else:
+                connection.register(name, table.empty())
+        return connection
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        shown = [field.name for field in _table(table).columns if field.name not in LONG_COLUMNS]
+        return pd.DataFrame(self.arrow(table, shown).to_pandas())
+
+
+def _table(name: str) -> Table:
+    try:
+        return TABLES[name]
+    except KeyError:
+        raise KeyError(f"no table {name!r}; the tables are: {', '.join(TABLES)}") from None

@@ -1,0 +1,220 @@
+"""Run one stage on one shard: reuse what is known, compute the rest, reconcile, write."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import progress
+from pipeline.stage import Config, Done, Outcome, Refused, Resources, Stage, Unit
+from pipeline.store import Receipt, ShardFile, Store
+from schemas.rejects import REASONS, REJECTS
+from schemas.table import Table
+
+
+class ReconcileError(RuntimeError):
+    """A stage lost, repeated or invented a unit. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class ShardInput:
+    """One input table of a shard: a stored file, or rows in memory, or neither when the bucket has none."""
+
+    key: str
+    file: ShardFile | None = None
+    rows: pa.Table | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read."""
+        return self.file is None and self.rows is None
+
+    def read(self, store: Store, table: Table, columns: Sequence[str]) -> pa.Table:
+        """The named columns of the input."""
+        if self.rows is not None:
+            return self.rows.select(list(columns))
+        if self.file is None:
+            return table.empty().select(list(columns))
+        return store.read(self.file, columns)
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A shard's receipt, and what this run did for it: units computed, units taken over, seconds."""
+
+    receipt: Receipt
+    num_computed: int
+    num_taken_over: int
+    seconds: float
+
+
+def run_stage(
+    stage: Stage[Config],
+    bucket: int,
+    inputs: Sequence[ShardInput],
+    config: Config,
+    resources: Resources,
+    store: Store,
+    previous: Receipt | None = None,
+) -> ShardResult:
+    """Bring one shard up to date and return its receipt.
+
+    Same shard key: nothing to do. Else units that `previous` (the shard in the newest snapshot) or an unfinished shard
+    of the same key already settled are taken over by their unit key, and only the rest is computed.
+
+    Raises:
+        ReconcileError: a unit ended neither as rows nor as a reason, or twice.
+    """
+    began = time.monotonic()
+    key = stage.shard_key(config, bucket, [item.key for item in inputs])
+    found = store.receipt(stage.name, bucket, key)
+    if found is not None and found.is_settled:
+        return ShardResult(found, 0, 0, time.monotonic() - began)
+
+    tables = {r.table.name: i.read(store, r.table, r.columns) for r, i in zip(stage.reads, inputs, strict=True)}
+    units = stage.units(tables, config)
+    progress.report(stage.name, bucket, done=0, total=len(units))
+    made_from = {**stage.identity(config), "bucket": bucket, "inputs": [item.key for item in inputs]}
+    with _Shard(stage, bucket, made_from, store) as shard:
+        settled = [receipt for receipt in (found, previous) if receipt is not None]
+        known = shard.take_over(units, settled)
+        wanted = [unit for unit in units if unit.unit_id not in known]
+        for outcome in stage.run(wanted, config, resources) if wanted else ():
+            shard.add(outcome)
+            progress.report(stage.name, bucket, done=len(shard.ended), total=len(units))
+        shard.reconcile(units)
+    receipt = shard.receipt(key, len(units))
+    store.write_receipt(receipt)
+    progress.report(stage.name, bucket, done=len(units), total=len(units))
+    return ShardResult(receipt, len(wanted), len(known), time.monotonic() - began)
+
+
+def each_unit(units: Sequence[Unit], work: Callable[[Unit], Done | Refused]) -> Iterator[Outcome]:
+    """Do `work` for each unit; what it raises becomes that unit's refusal and no other's."""
+    for unit in units:
+        try:
+            yield work(unit)
+        except Exception as error:
+            yield unexpected(unit, error)
+
+
+def unexpected(unit: Unit, error: Exception) -> Refused:
+    """The refusal of a unit on which the code itself failed, with the place in the detail."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} in {frame.name}"
+    return Refused(unit, "unexpected_error", f"{type(error).__name__}: {error} ({where})"[:1000])
+
+
+class _Shard:
+    """The files that one shard is written to, and the ledger of how each of its units ended."""
+
+    def __init__(self, stage: Stage[Any], bucket: int, made_from: Mapping[str, Any], store: Store) -> None:
+        self._stage, self._bucket, self._store = stage, bucket, store
+        self._writers = {table.name: store.writer(table, bucket, made_from) for table in (*stage.writes, REJECTS)}
+        self._tables = {table.name: table for table in (*stage.writes, REJECTS)}
+        self._stack = ExitStack()
+        self.ended: set[str] = set()
+        self._num_rejected = self._num_transient = 0
+
+    def __enter__(self) -> _Shard:
+        for writer in self._writers.values():
+            self._stack.enter_context(writer)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def take_over(self, units: Sequence[Unit], receipts: Sequence[Receipt]) -> set[str]:
+        """Copy the rows and permanent refusals of units that the receipts' shards hold; return their ids."""
+        wanted = {unit.unit_key: unit.unit_id for unit in units}
+        known: set[str] = set()
+        for receipt in receipts:
+            keys = self._settled_keys(receipt) & {key for key, unit_id in wanted.items() if unit_id not in known}
+            if keys:
+                self._copy(receipt, keys)
+                known |= {wanted[key] for key in keys}
+        self.ended |= known
+        return known
+
+    def _settled_keys(self, receipt: Receipt) -> set[str]:
+        keys: set[str] = set()
+        first = self._stage.writes[0].name
+        if first in receipt.files:
+            keys |= set(self._store.read(receipt.files[first], ["unit_key"])["unit_key"].to_pylist())
+        if REJECTS.name in receipt.files:
+            rejects = self._store.read(receipt.files[REJECTS.name], ["unit_key", "is_transient"])
+            permanent = rejects.filter(pc.invert(rejects["is_transient"]))
+            keys |= set(permanent["unit_key"].to_pylist())
+        return keys
+
+    def _copy(self, receipt: Receipt, keys: set[str]) -> None:
+        for name, file in receipt.files.items():
+            for batch in self._store.iter_batches(file):
+                rows = batch.filter(pc.is_in(batch["unit_key"], pa.array(sorted(keys))))
+                if rows.num_rows:
+                    self._append(name, self._tables[name].conform(rows))
+
+    def add(self, outcome: Outcome) -> None:
+        """Write one outcome and note that its unit has ended."""
+        unit = outcome.unit
+        if unit.unit_id in self.ended:
+            raise ReconcileError(f"stage {self._stage.name} ended unit {unit.unit_id} twice")
+        self.ended.add(unit.unit_id)
+        if isinstance(outcome, Refused):
+            self._append(REJECTS.name, REJECTS.rows([_reject_row(self._stage, outcome)]))
+            return
+        if not outcome.rows.get(self._stage.writes[0].name):
+            raise ReconcileError(f"stage {self._stage.name} gave unit {unit.unit_id} neither a row nor a reason")
+        for name, rows in outcome.rows.items():
+            if rows:
+                self._append(name, self._tables[name].rows([{**row, "unit_key": unit.unit_key} for row in rows]))
+
+    def _append(self, name: str, rows: pa.Table) -> None:
+        self._writers[name].append(rows)
+        if name == REJECTS.name:
+            self._num_rejected += rows.num_rows
+            self._num_transient += pc.sum(rows["is_transient"]).as_py() or 0
+
+    def reconcile(self, units: Sequence[Unit]) -> None:
+        """Raise ReconcileError unless exactly the units that were asked for have ended."""
+        asked = {unit.unit_id for unit in units}
+        if lost := sorted(asked - self.ended):
+            raise ReconcileError(f"stage {self._stage.name} lost {len(lost)} of {len(asked)} units, first: {lost[0]}")
+        if strange := sorted(self.ended - asked):
+            raise ReconcileError(f"stage {self._stage.name} returned a unit that was not asked for: {strange[0]}")
+
+    def receipt(self, key: str, num_units: int) -> Receipt:
+        """The receipt of the closed files."""
+        files = {name: writer.file for name, writer in self._writers.items() if writer.file is not None}
+        return Receipt(
+            stage=self._stage.name,
+            bucket=self._bucket,
+            key=key,
+            files=files,
+            num_units=num_units,
+            num_rejected=self._num_rejected,
+            num_transient=self._num_transient,
+        )
+
+
+def _reject_row(stage: Stage[Any], refused: Refused) -> dict[str, Any]:
+    unit = refused.unit
+    first = next(iter(unit.rows.values()))
+    facts = {name: first.column(name)[0].as_py() for name in ("video_id", "path") if name in first.column_names}
+    return {
+        "stage": stage.name,
+        "unit_id": unit.unit_id,
+        "unit_key": unit.unit_key,
+        "video_id": facts.get("video_id", unit.unit_id),
+        "path": facts.get("path"),
+        "reason": refused.reason,
+        "is_transient": REASONS[refused.reason].is_transient,
+        "detail": refused.detail,
+    }

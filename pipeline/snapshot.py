@@ -1,0 +1,166 @@
+"""Which shards are the corpus: numbered, immutable, committed only if no other run committed first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.store import Receipt, ShardFile, Store, now
+from schemas.corpus import TABLES
+from schemas.rejects import REJECTS
+from schemas.table import SCHEMA_VERSION, Table
+
+
+class SnapshotConflictError(Exception):
+    """Another run committed while this one worked."""
+
+
+class Snapshot(BaseModel):
+    """One state of the corpus: the receipts that make it up, what they were made with, and its counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    parent: int | None
+    created_at: str
+    schema_version: int
+    source: str
+    config: dict[str, Any]
+    software: dict[str, str]
+    counts: dict[str, int]
+    rejects: dict[str, int]
+    receipts: list[Receipt]
+
+    def receipt(self, stage: str, bucket: int) -> Receipt | None:
+        """What `stage` wrote for this bucket in this snapshot."""
+        return next((r for r in self.receipts if r.stage == stage and r.bucket == bucket), None)
+
+    def has_just(self, receipts: Iterable[Receipt]) -> bool:
+        """Whether these receipts, in any order, are the snapshot's."""
+        return self.receipts == _in_order(receipts)
+
+    def files(self, table: str) -> list[ShardFile]:
+        """The Parquet files of one table. Every stage may have one of `rejects` for each bucket."""
+        return [receipt.files[table] for receipt in self.receipts if table in receipt.files]
+
+
+def newest(store: Store) -> Snapshot | None:
+    """The corpus as it is now, or None before the first commit."""
+    numbers = store.snapshot_numbers()
+    return read(store, numbers[-1]) if numbers else None
+
+
+def read(store: Store, number: int) -> Snapshot:
+    """Read one snapshot.
+
+    Raises:
+        KeyError: there is none of that number; the message lists those there are.
+    """
+    try:
+        return Snapshot.model_validate_json(store.read_snapshot(number))
+    except FileNotFoundError:
+        have = ", ".join(str(n) for n in store.snapshot_numbers()) or "none"
+        raise KeyError(f"no snapshot {number} in {store.root}; there are: {have}") from None
+
+
+def commit(
+    store: Store,
+    receipts: Sequence[Receipt],
+    *,
+    parent: Snapshot | None,
+    source: str,
+    config: Mapping[str, Any],
+    software: Mapping[str, str],
+) -> Snapshot:
+    """Make these receipts the corpus. Nothing changed since `parent`: return `parent`.
+
+    Raises:
+        SnapshotConflictError: another run committed after `parent` was read. The shards computed here are kept, so the
+            same command again has little left to do.
+    """
+    ordered = _in_order(receipts)
+    if parent is not None and parent.has_just(ordered):
+        return parent
+    number = 1 if parent is None else parent.number + 1
+    snapshot = Snapshot(
+        number=number,
+        parent=None if parent is None else parent.number,
+        created_at=now(),
+        schema_version=SCHEMA_VERSION,
+        source=source,
+        config=dict(config),
+        software=dict(software),
+        counts=_counts(ordered),
+        rejects=_reject_counts(store, ordered),
+        receipts=ordered,
+    )
+    if not store.create_snapshot(number, snapshot.model_dump_json(indent=1)):
+        raise SnapshotConflictError(
+            f"another run committed snapshot {number} of {store.root} while this one worked; nothing of this run is "
+            "lost: run the same command again and it takes over what was computed"
+        )
+    return snapshot
+
+
+def _in_order(receipts: Iterable[Receipt]) -> list[Receipt]:
+    return sorted(receipts, key=lambda receipt: (receipt.stage, receipt.bucket))
+
+
+def _counts(receipts: Sequence[Receipt]) -> dict[str, int]:
+    counts = dict.fromkeys(TABLES, 0)
+    for receipt in receipts:
+        for table, file in receipt.files.items():
+            counts[table] += file.rows
+    return counts
+
+
+def _reject_counts(store: Store, receipts: Sequence[Receipt]) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for receipt in receipts:
+        if REJECTS.name in receipt.files:
+            reasons.update(store.read(receipt.files[REJECTS.name], ["reason"])["reason"].to_pylist())
+    return dict(sorted(reasons.items()))
+
+
+class TableDiff(BaseModel):
+    """How one table differs between two snapshots, by primary key: what came, what went, what was made anew."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    added: list[tuple[Any, ...]]
+    removed: list[tuple[Any, ...]]
+    changed: list[tuple[Any, ...]]
+    num_same: int
+
+
+def diff(store: Store, before: Snapshot, after: Snapshot) -> list[TableDiff]:
+    """Compare two snapshots, table by table. Reads keys only, and no file that both share."""
+    return [_diff_table(store, table, before, after) for table in TABLES.values() if table.name != "reviews"]
+
+
+def _diff_table(store: Store, table: Table, before: Snapshot, after: Snapshot) -> TableDiff:
+    old_files, new_files = before.files(table.name), after.files(table.name)
+    shared = {file.path for file in old_files} & {file.path for file in new_files}
+    old = _unit_keys(store, table, [file for file in old_files if file.path not in shared])
+    new = _unit_keys(store, table, [file for file in new_files if file.path not in shared])
+    both = old.keys() & new.keys()
+    changed = sorted(key for key in both if old[key] != new[key])
+    return TableDiff(
+        table=table.name,
+        added=sorted(new.keys() - old.keys()),
+        removed=sorted(old.keys() - new.keys()),
+        changed=changed,
+        num_same=sum(file.rows for file in old_files if file.path in shared) + len(both) - len(changed),
+    )
+
+
+def _unit_keys(store: Store, table: Table, files: Sequence[ShardFile]) -> dict[tuple[Any, ...], str]:
+    columns = [*table.primary_key, "unit_key"]
+    rows = pa.concat_tables([table.empty().select(columns), *(store.read(file, columns) for file in files)])
+    lists = [column.to_pylist() for column in rows.columns]
+    return {tuple(values[:-1]): values[-1] for values in zip(*lists, strict=True)}

@@ -1,0 +1,315 @@
+"""Where a corpus lies: the only module that knows a path below the root.
+
+    corpus.json                            what this folder is, its schema version, its number of buckets
+    shards/TABLE/BUCKET/CONTENT.parquet    immutable, named by the SHA-256 of their bytes
+    receipts/STAGE/BUCKET-KEY.json         what one stage wrote for one bucket; its existence means it is whole
+    snapshots/NUMBER.json                  which receipts are the corpus
+    memory/SOURCE.json                     sizes and times of the source's files, to hash only what changed
+
+A file appears under its name only when it is complete: it is written beside, flushed, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from schemas.table import SCHEMA_VERSION, Table
+
+ROW_GROUP_BYTES = 32 << 20
+DEFAULT_BUCKETS = 16
+
+
+class StoreError(Exception):
+    """A root that cannot be used: the message says what, where, and what to do next."""
+
+
+class ShardFile(BaseModel):
+    """One immutable Parquet file: path below the root, rows, bytes. Its name is the hash of its bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    rows: int
+    bytes: int
+
+    @property
+    def content(self) -> str:
+        """Leading hex digits of the SHA-256 of the file."""
+        return self.path.rsplit("/", 1)[-1].removesuffix(".parquet")
+
+
+class Receipt(BaseModel):
+    """What one stage wrote for one bucket, and how its units ended. Tables without rows have no file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    bucket: int
+    key: str
+    files: dict[str, ShardFile]
+    num_units: int
+    num_rejected: int
+    num_transient: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no unit waits to be tried again."""
+        return self.num_transient == 0
+
+
+class Store:
+    """A corpus folder. Reading needs no lock, because no file ever changes once it can be seen."""
+
+    def __init__(self, root: Path, num_buckets: int) -> None:
+        self.root = root
+        self.num_buckets = num_buckets
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open an existing corpus.
+
+        Raises:
+            StoreError: nothing there, not a corpus, or made by a newer schema version.
+        """
+        path = root / "corpus.json"
+        try:
+            facts = json.loads(path.read_text())
+            version, num_buckets = int(facts["schema_version"]), int(facts["num_buckets"])
+        except FileNotFoundError:
+            raise StoreError(f"no corpus at {root}: run `facescribe build SOURCE --root {root}` first") from None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is not a corpus file ({error}): choose another --root") from error
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{root} was made by schema version {version}, this facescribe knows up to {SCHEMA_VERSION}: "
+                "upgrade facescribe, or choose another --root"
+            )
+        return cls(root, num_buckets)
+
+    @classmethod
+    def open_or_create(cls, root: Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
+        """Open the corpus at `root`, or make an empty one. An existing corpus keeps its own number of buckets.
+
+        Raises:
+            StoreError: as `open`, or the folder cannot be written, or holds something else.
+        """
+        if (root / "corpus.json").exists():
+            store = cls.open(root)
+            store._refuse_unwritable()
+            return store
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            strangers = [path.name for path in root.iterdir() if path.name != "tmp"]
+            if strangers:
+                raise StoreError(
+                    f"{root} is not empty and not a corpus (it holds {strangers[0]!r}): "
+                    "choose a new or empty folder as --root"
+                )
+            store = cls(root, num_buckets)
+            facts = {"format": "facescribe corpus", "schema_version": SCHEMA_VERSION, "num_buckets": num_buckets}
+            store._put("corpus.json", json.dumps(facts, indent=2), only_if_absent=True)
+        except OSError as error:
+            raise StoreError(f"cannot write to {root}: {error.strerror}: choose another --root") from error
+        return cls.open(root)  # another run may have created it first, with its own number of buckets
+
+    def bucket_of(self, video_id: str) -> int:
+        """The bucket that everything made from this video belongs to."""
+        return int(video_id, 16) % self.num_buckets
+
+    def writer(self, table: Table, bucket: int, made_from: Mapping[str, Any]) -> ShardWriter:
+        """Begin one shard of `table`. Nothing can be seen until the writer is closed without an error."""
+        return ShardWriter(self, table, bucket, made_from)
+
+    def read(self, file: ShardFile, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a shard, or only the named columns."""
+        return pq.read_table(self.path(file), columns=None if columns is None else list(columns), partitioning=None)
+
+    def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
+        """The rows of a shard, one row group at a time."""
+        with pq.ParquetFile(self.path(file)) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group)
+
+    def path(self, file: ShardFile) -> str:
+        """Where any Parquet reader finds the shard."""
+        return str(self.root / file.path)
+
+    def receipt(self, stage: str, bucket: int, key: str) -> Receipt | None:
+        """What `stage` wrote for this bucket under this key, or None if it never finished."""
+        path = self.root / _receipt_name(stage, bucket, key)
+        try:
+            return Receipt.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def write_receipt(self, receipt: Receipt) -> None:
+        """Make a finished shard known. Written last, so a receipt's files are always there."""
+        self._put(_receipt_name(receipt.stage, receipt.bucket, receipt.key), receipt.model_dump_json(indent=1))
+
+    def snapshot_numbers(self) -> list[int]:
+        """Numbers of all snapshots, ascending."""
+        return sorted(int(path.stem) for path in (self.root / "snapshots").glob("*.json"))
+
+    def read_snapshot(self, number: int) -> bytes:
+        """The JSON of one snapshot. Raises FileNotFoundError."""
+        return (self.root / _snapshot_name(number)).read_bytes()
+
+    def create_snapshot(self, number: int, text: str) -> bool:
+        """Write a snapshot unless one of that number exists; return whether it was written."""
+        return self._put(_snapshot_name(number), text, only_if_absent=True)
+
+    def read_memory(self, source: Path) -> dict[str, tuple[int, int, str]]:
+        """What an earlier listing of `source` remembered of its files; empty when there was none."""
+        try:
+            remembered = json.loads((self.root / _memory_name(source)).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {name: tuple(facts) for name, facts in remembered.items()}
+
+    def write_memory(self, source: Path, memory: Mapping[str, tuple[int, int, str]]) -> None:
+        """Keep a listing's memory. It only spares reading: without it the same rows come out."""
+        self._put(_memory_name(source), json.dumps(memory))
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A file name that no one else uses; what lies there afterwards is deleted."""
+        path = self.root / "tmp" / uuid.uuid4().hex
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def adopt(self, temporary: Path, table: Table, bucket: int, rows: int) -> ShardFile:
+        """Move a finished Parquet file to the place that its content names."""
+        _flush(temporary)
+        with temporary.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        shard = ShardFile(
+            path=f"shards/{table.name}/{bucket:04d}/{content}.parquet", rows=rows, bytes=temporary.stat().st_size
+        )
+        target = self.root / shard.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(target)
+        return shard
+
+    def _put(self, name: str, text: str, *, only_if_absent: bool = False) -> bool:
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.temporary() as temporary:
+            temporary.write_text(text)
+            _flush(temporary)
+            if not only_if_absent:
+                temporary.replace(target)
+                return True
+            try:
+                os.link(temporary, target)  # fails if the name exists, where a rename would overwrite
+            except FileExistsError:
+                return False
+            return True
+
+    def _refuse_unwritable(self) -> None:
+        try:
+            with self.temporary() as probe:
+                probe.touch()
+        except OSError as error:
+            raise StoreError(f"cannot write to {self.root}: {error.strerror}: choose another --root") from error
+
+
+class ShardWriter:
+    """Writes one Parquet file piece by piece; as a context manager it leaves nothing behind on an error."""
+
+    def __init__(self, store: Store, table: Table, bucket: int, made_from: Mapping[str, Any]) -> None:
+        self._store, self._table, self._bucket = store, table, bucket
+        metadata = {**table.schema.metadata, b"made_from": json.dumps(made_from, sort_keys=True).encode()}
+        self._schema = table.schema.with_metadata(metadata)
+        self._place = store.temporary()
+        self._parquet: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self.file: ShardFile | None = None
+
+    def __enter__(self) -> ShardWriter:
+        self._path = self._place.__enter__()
+        return self
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows that conform to the table."""
+        self._waiting.append(rows)
+        self._rows += rows.num_rows
+        if sum(table.nbytes for table in self._waiting) >= ROW_GROUP_BYTES:
+            self._write_waiting()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._rows:
+                self._write_waiting()
+            if self._parquet is not None:
+                self._parquet.close()
+            if kind is None and self._rows:
+                self.file = self._store.adopt(self._path, self._table, self._bucket, self._rows)
+        finally:
+            self._place.__exit__(None, None, None)
+
+    def _write_waiting(self) -> None:
+        if not self._waiting:
+            return
+        if self._parquet is None:
+            cells = {field.name for field in self._schema if _is_cell(field)}
+            self._parquet = pq.ParquetWriter(
+                self._path,
+                self._schema,
+                # Pictures are compressed already, and float cells shrink by a tenth at a quarter of the reading speed.
+                compression={
+                    f.name: "none" if f.name in cells else "zstd"
+                    for f in self._schema
+                    if not pa.types.is_nested(f.type)
+                },
+                use_dictionary=[f.name for f in self._schema if pa.types.is_string(f.type)],
+                write_statistics=[f.name for f in self._schema if pa.types.is_string(f.type)],
+            )
+        self._parquet.write_table(pa.concat_tables(self._waiting).combine_chunks())
+        self._waiting = []
+
+
+def _is_cell(field: pa.Field) -> bool:
+    return bool(pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type))
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _receipt_name(stage: str, bucket: int, key: str) -> str:
+    return f"receipts/{stage}/{bucket:04d}-{key}.json"
+
+
+def _snapshot_name(number: int) -> str:
+    return f"snapshots/{number:06d}.json"
+
+
+def _memory_name(source: Path) -> str:
+    return f"memory/{hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]}.json"
+
+
+def now() -> str:
+    """The present time in UTC, as snapshots record it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,91 @@
+"""List what a source holds: every file under a folder, by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import progress
+from schemas.videos import SOURCES
+
+Memory = dict[str, tuple[int, int, str]]
+"""For each path its size, its time of change in nanoseconds, and the hash of its bytes when they were last read."""
+
+RACY_NS = 2_000_000_000
+"""A file changed this shortly before it was read may change again within one tick of its clock: not remembered."""
+
+
+class SourceError(Exception):
+    """A source that cannot be listed: the message says which, why, and what to do."""
+
+
+def source_folder(source: Path) -> Path:
+    """The folder that the paths of a source are relative to."""
+    return source if source.is_dir() else source.parent
+
+
+def list_source(source: Path, memory: Mapping[str, tuple[int, int, str]]) -> tuple[pa.Table, Memory]:
+    """Hash every file of `source` (a folder, searched whole, or one file) into SOURCES, in id order.
+
+    `memory` of an earlier listing spares the reading of files whose size and time of change are the same; what is
+    returned beside the table is the memory for the next one.
+
+    Names that begin with a dot are not looked at. Files of equal bytes are one row with several paths. A file that
+    cannot be read is a row too, with the reason, so that it ends among the rejects and not in silence.
+
+    Raises:
+        SourceError: the path does not exist, or holds no file.
+    """
+    if not source.exists():
+        raise SourceError(f"no such file or folder: {source}")
+    paths = _files_under(source) if source.is_dir() else [source]
+    if not paths:
+        raise SourceError(f"no files in {source}: give a folder that holds videos, or one video file")
+    folder = source_folder(source)
+    rows: dict[str, dict[str, object]] = {}
+    remembered: Memory = {}
+    for done, path in enumerate(paths):
+        row = _source_row(path, path.relative_to(folder).as_posix(), memory, remembered)
+        first = rows.setdefault(str(row["video_id"]), row)
+        if first is not row:
+            first["other_paths"].append(row["path"])  # type: ignore[attr-defined]
+        progress.report("list_source", 0, done=done + 1, total=len(paths))
+    return SOURCES.rows(rows[video_id] for video_id in sorted(rows)), remembered
+
+
+def _files_under(folder: Path) -> list[Path]:
+    found = []
+    for parent, folders, names in os.walk(folder):  # follows no symbolic link to a folder, so no loop
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _source_row(
+    path: Path, name: str, memory: Mapping[str, tuple[int, int, str]], remembered: Memory
+) -> dict[str, object]:
+    safe_name = name.encode(errors="surrogateescape").decode(errors="replace")
+    try:
+        facts = path.stat()
+        size, changed_ns = facts.st_size, facts.st_mtime_ns
+        known = memory.get(safe_name)
+        video_id = known[2] if known and (known[0], known[1]) == (size, changed_ns) else _hash(path)
+        read_error = None
+        if time.time_ns() - changed_ns > RACY_NS:
+            remembered[safe_name] = (size, changed_ns, video_id)
+    except OSError as error:
+        video_id = hashlib.sha256(b"unreadable:" + os.fsencode(name)).hexdigest()[:32]
+        size, read_error = 0, error.strerror or type(error).__name__
+    return {"video_id": video_id, "path": safe_name, "other_paths": [], "size_bytes": size, "read_error": read_error}
+
+
+def _hash(path: Path) -> str:
+    if not path.is_file():
+        raise OSError(0, "not a regular file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

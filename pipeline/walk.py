@@ -1,0 +1,194 @@
+"""The walk from videos to a corpus: its stages in order, their configs in one, and how each feeds the next."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline import snapshot as snapshots
+from pipeline.actions.config import ActionConfig
+from pipeline.actions.stage import MEASURE_ACTIONS
+from pipeline.descriptions.draft_stage import DRAFT_DESCRIPTIONS, DraftConfig
+from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig
+from pipeline.motion.config import MotionConfig
+from pipeline.motion.stage import ENCODE_MOTION
+from pipeline.run import ShardInput, ShardResult, run_stage
+from pipeline.snapshot import Snapshot
+from pipeline.stage import Resources, Stage, StageConfig, content_hash
+from pipeline.store import Receipt, Store
+from pipeline.tracks.config import TrackConfig
+from pipeline.tracks.stage import EXTRACT_TRACKS
+from pipeline.videos.config import VideoConfig
+from pipeline.videos.sources import list_source
+from pipeline.videos.stage import PROBE_VIDEOS
+from schemas.table import Table
+from schemas.videos import SOURCES
+
+WALK: tuple[Stage[Any], ...] = (
+    PROBE_VIDEOS,
+    EXTRACT_TRACKS,
+    MEASURE_ACTIONS,
+    ENCODE_MOTION,
+    DRAFT_DESCRIPTIONS,
+    REFINE_DESCRIPTIONS,  # last, because its server starts while everything else is computed
+)
+
+
+class ConfigError(Exception):
+    """A config file that cannot be used: the message names the file, the field, and what to do."""
+
+
+class BuildConfig(StageConfig):
+    """What to compute, stage by stage."""
+
+    videos: VideoConfig = VideoConfig()
+    tracks: TrackConfig = TrackConfig()
+    actions: ActionConfig = ActionConfig()
+    drafts: DraftConfig = DraftConfig()
+    descriptions: RefineConfig = RefineConfig()
+    motion: MotionConfig = MotionConfig()
+
+    def of(self, stage: Stage[Any]) -> StageConfig:
+        """The config of one stage: it has the name of the first table that the stage writes."""
+        config: StageConfig = getattr(self, stage.writes[0].name)
+        return config
+
+
+class BuildFile(BaseModel):
+    """A build.toml: the stages' configs under their tables' names, and `[resources]`."""
+
+    build: BuildConfig = Field(default_factory=BuildConfig)
+    resources: Resources = Field(default_factory=Resources)
+
+
+def load_build_file(path: Path | None) -> BuildFile:
+    """Read a build.toml; None gives the defaults.
+
+    Raises:
+        ConfigError: no such file, no TOML, an unknown field (with the nearest known one), or a wrong value.
+    """
+    if path is None:
+        return BuildFile()
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    resources = sections.pop("resources", {})
+    try:
+        return BuildFile(build=BuildConfig(**sections), resources=Resources.model_validate(resources))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_in_words(error)}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if error.title == "Resources":
+        place.insert(0, "resources")
+    if first["type"] != "extra_forbidden":
+        return f"{'.'.join(place)}: {first['msg']}, got {first['input']!r}"
+    model: Any = BuildConfig if error.title != "Resources" else BuildFile
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation
+    known = [*model.model_fields, *(["resources"] if model is BuildConfig else [])]
+    near = difflib.get_close_matches(place[-1], known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"unknown field {'.'.join(place)!r}; {hint}"
+
+
+class Walk:
+    """One run through the stages: the source's rows, the snapshot before, and the receipts found or made so far."""
+
+    def __init__(self, store: Store, sources: pa.Table, config: BuildConfig) -> None:
+        self.store, self.config = store, config
+        self.previous = snapshots.newest(store)
+        self._receipts: dict[tuple[str, int], Receipt] = {}
+        self._before = {(r.stage, r.bucket): r for r in self.previous.receipts} if self.previous else {}
+        buckets = [store.bucket_of(video_id) for video_id in sources["video_id"].to_pylist()]
+        numbered = sources.append_column("bucket", pa.array(buckets, pa.int32()))
+        self._sources = {
+            bucket: numbered.filter(pc.equal(numbered["bucket"], bucket)).drop_columns("bucket")
+            for bucket in sorted(set(buckets))
+        }
+
+    def take_settled(self, stage: Stage[Any]) -> list[int]:
+        """Note every shard of `stage` that is done; return the buckets that are not. The stages before must be done."""
+        unsettled = []
+        for bucket in self._sources:
+            inputs = self._inputs(stage, bucket)
+            if inputs[0].is_empty:
+                continue
+            key = stage.shard_key(self.config.of(stage), bucket, [item.key for item in inputs])
+            receipt = self.store.receipt(stage.name, bucket, key)
+            if receipt is not None and receipt.is_settled:
+                self._receipts[stage.name, bucket] = receipt
+            else:
+                unsettled.append(bucket)
+        return unsettled
+
+    def run(self, stage: Stage[Any], bucket: int, resources: Resources) -> ShardResult:
+        """Bring one shard up to date and note its receipt."""
+        inputs, before = self._inputs(stage, bucket), self._before.get((stage.name, bucket))
+        result = run_stage(stage, bucket, inputs, self.config.of(stage), resources, self.store, before)
+        self._receipts[stage.name, bucket] = result.receipt
+        return result
+
+    def is_done(self) -> bool:
+        """Whether the newest snapshot is exactly what a run would give, so that nothing needs to be computed."""
+        settled = not any(self.take_settled(stage) for stage in WALK)
+        return settled and self.previous is not None and self.previous.has_just(self._receipts.values())
+
+    def commit(self, source: Path) -> Snapshot:
+        """Make what was found and made the corpus. Raises SnapshotConflictError."""
+        return snapshots.commit(
+            self.store,
+            list(self._receipts.values()),
+            parent=self.previous,
+            source=str(source),
+            config=self.config.model_dump(mode="json"),
+            software=software(),
+        )
+
+    def _inputs(self, stage: Stage[Any], bucket: int) -> list[ShardInput]:
+        return [self._input(read.table, bucket) for read in stage.reads]
+
+    def _input(self, table: Table, bucket: int) -> ShardInput:
+        if table is SOURCES:
+            rows = self._sources[bucket]
+            return ShardInput(key=content_hash([rows]), rows=rows)
+        producer = next(stage for stage in WALK if table in stage.writes)
+        receipt = self._receipts.get((producer.name, bucket))
+        file = receipt.files.get(table.name) if receipt else None
+        return ShardInput(key=file.content if file else "none", file=file)
+
+
+def open_walk(store: Store, source: Path, config: BuildConfig) -> Walk:
+    """List the source, remembering what was read, and set out on the walk.
+
+    Raises:
+        SourceError: nothing is at `source`, or no file.
+    """
+    sources, memory = list_source(source, store.read_memory(source))
+    store.write_memory(source, memory)
+    return Walk(store, sources, config)
+
+
+def software() -> dict[str, str]:
+    """Versions that a snapshot records."""
+    names = ("facescribe", "opencv-python-headless", "decord", "av", "numpy", "pyarrow", "prefect", "vllm")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,107 @@
+"""ACTIONS: one row per track with its measured facial actions over time, and the closed list of what an action is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from schemas.table import UNIT_KEY_MEANING, Table, column, tensor
+
+
+@dataclass(frozen=True)
+class FacialAction:
+    """One action that a face can do: where, which FACS action unit it is nearest to, and which blendshapes show it.
+
+    `left` and `right` name the blendshapes of the person's own left and right side; `middle` those without a side.
+    """
+
+    region: str
+    action_unit: str
+    middle: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+
+
+REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "jaw")
+
+
+def _sided(region: str, action_unit: str, stem: str) -> FacialAction:
+    return FacialAction(region, action_unit, left=(f"{stem}Left",), right=(f"{stem}Right",))
+
+
+# Blendshape to action unit: the usual correspondence of ARKit's coefficients with FACS (Ekman & Friesen 1978).
+FACIAL_ACTIONS: dict[str, FacialAction] = {
+    "inner_brow_raise": FacialAction("brows", "AU1", middle=("browInnerUp",)),
+    "outer_brow_raise": _sided("brows", "AU2", "browOuterUp"),
+    "brow_lower": _sided("brows", "AU4", "browDown"),
+    "eye_widen": _sided("eyes", "AU5", "eyeWide"),
+    "eye_narrow": _sided("eyes", "AU7", "eyeSquint"),
+    "eye_close": _sided("eyes", "AU45", "eyeBlink"),
+    "cheek_raise": _sided("cheeks", "AU6", "cheekSquint"),
+    "nose_wrinkle": _sided("nose", "AU9", "noseSneer"),
+    "upper_lip_raise": _sided("mouth", "AU10", "mouthUpperUp"),
+    "lip_corner_raise": _sided("mouth", "AU12", "mouthSmile"),
+    "lip_corner_dimple": _sided("mouth", "AU14", "mouthDimple"),
+    "lip_corner_lower": _sided("mouth", "AU15", "mouthFrown"),
+    "lower_lip_drop": _sided("mouth", "AU16", "mouthLowerDown"),
+    "chin_raise": FacialAction("mouth", "AU17", middle=("mouthShrugLower",)),
+    "lip_pucker": FacialAction("mouth", "AU18", middle=("mouthPucker",)),
+    "lip_stretch": _sided("mouth", "AU20", "mouthStretch"),
+    "lip_funnel": FacialAction("mouth", "AU22", middle=("mouthFunnel",)),
+    "lip_press": _sided("mouth", "AU24", "mouthPress"),
+    "jaw_drop": FacialAction("jaw", "AU26", middle=("jawOpen",)),
+    "lip_suck": FacialAction("mouth", "AU28", middle=("mouthRollUpper", "mouthRollLower")),
+}
+
+SIDES = ("left", "right", "both", "middle")
+INTENSITIES = ("slight", "moderate", "strong")
+
+EVENT = pa.struct(
+    [
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("onset_s", pa.float64(), nullable=False),
+        pa.field("apex_s", pa.float64(), nullable=False),
+        pa.field("offset_s", pa.float64(), nullable=False),
+        pa.field("peak", pa.float32(), nullable=False),
+        pa.field("intensity", pa.string(), nullable=False),
+    ]
+)
+
+SPAN = pa.struct(
+    [
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+    ]
+)
+
+ACTIONS = Table(
+    name="actions",
+    version=1,
+    meaning="one row per track: blendshapes over time, events against the track's own baseline, what was measurable",
+    primary_key=("track_id",),
+    columns=(
+        column("track_id", pa.string(), "the track"),
+        column("unit_key", pa.string(), UNIT_KEY_MEANING),
+        column("video_id", pa.string(), "the video that the face was found in"),
+        column("times_s", pa.list_(pa.float64()), "presentation time of each frame [T]", unit="second"),
+        tensor(
+            "blendshapes",
+            "float32",
+            {"frame": None, "blendshape": 52},
+            "ARKit blendshape scores, in the order of pipeline.actions.blendshapes.BLENDSHAPE_NAMES",
+            unit="0..1",
+        ),
+        column("baseline", pa.list_(pa.float32()), "resting score of each blendshape in this track [52]", unit="0..1"),
+        column(
+            "events",
+            pa.list_(EVENT),
+            "actions that rose above the baseline: onset, apex and offset in seconds, peak above the baseline, "
+            f"side ({', '.join(SIDES)}; the person's own), intensity ({', '.join(INTENSITIES)})",
+        ),
+        column("is_measurable", pa.list_(pa.bool_()), "whether actions could be measured in this frame [T]"),
+        column("unmeasured", pa.list_(SPAN), "stretches in which nothing could be measured, and why", unit="second"),
+    ),
+)

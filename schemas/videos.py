@@ -1,0 +1,51 @@
+"""SOURCES and VIDEOS: what files a source holds, and one row per source video with its clock and provenance."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from schemas.table import UNIT_KEY_MEANING, Table, column
+
+SOURCES = Table(
+    name="sources",
+    version=1,
+    meaning="one row per distinct content found in the source; made anew by each run and not stored",
+    primary_key=("video_id",),
+    columns=(
+        column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
+        column("path", pa.string(), "path below the source folder; the first in name order when copies exist"),
+        column("other_paths", pa.list_(pa.string()), "paths of further files with the same bytes"),
+        column("size_bytes", pa.int64(), "size of the file", unit="byte"),
+        column(
+            "read_error", pa.string(), "why the bytes could not be read; video_id is then of the path", nullable=True
+        ),
+    ),
+)
+
+VIDEOS = Table(
+    name="videos",
+    version=1,
+    meaning="one row per source video",
+    primary_key=("video_id",),
+    columns=(
+        column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
+        column("unit_key", pa.string(), UNIT_KEY_MEANING),
+        column("path", pa.string(), "path below the source folder; where it was found, never what it is"),
+        column("other_paths", pa.list_(pa.string()), "paths of further files with the same bytes"),
+        column("size_bytes", pa.int64(), "size of the file", unit="byte"),
+        column("duration_s", pa.float64(), "from the first frame's presentation to the end of the last", unit="second"),
+        column("num_frames", pa.int32(), "frames that the stream presents"),
+        column("mean_fps", pa.float64(), "num_frames / duration_s; never used as a clock", unit="frame per second"),
+        column("width_px", pa.int32(), "width of the displayed (rotated) frame", unit="pixel"),
+        column("height_px", pa.int32(), "height of the displayed (rotated) frame", unit="pixel"),
+        column("rotation_deg", pa.int32(), "rotation that the container asks for, already applied", unit="degree"),
+        column("codec", pa.string(), "codec of the video stream"),
+        column("container", pa.string(), "container format as the demuxer names it"),
+        column("has_audio", pa.bool_(), "whether an audio stream is present"),
+        column("decoder", pa.string(), "name and version of the decoder that reads this file's frames"),
+        column("label", pa.string(), "emotion label of the source's annotation, by name", nullable=True),
+        column("split", pa.string(), "train, validation or test, as the source says", nullable=True),
+        column("group", pa.string(), "identity or film that must not be on both sides of a split", nullable=True),
+        column("licence", pa.string(), "licence of the video", nullable=True),
+    ),
+)

@@ -1,0 +1,207 @@
+"""run_stage: the same key does nothing, known units are taken over, the rest is computed, and all of it adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.run import ReconcileError, ShardInput, ShardResult, each_unit, run_stage
+from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, StageConfig, Unit, content_hash
+from pipeline.store import Receipt, Store
+from schemas.rejects import REJECTS
+from schemas.table import UNIT_KEY_MEANING, Table, column
+
+WORDS = Table(
+    "words",
+    1,
+    "what is counted",
+    ("video_id",),
+    (column("video_id", pa.string(), "id"), column("word", pa.string(), "a word")),
+)
+LENGTHS = Table(
+    "videos",  # a name that the store knows
+    1,
+    "length of each word",
+    ("video_id",),
+    (
+        column("video_id", pa.string(), "id"),
+        column("unit_key", pa.string(), UNIT_KEY_MEANING),
+        column("length", pa.int64(), "letters", unit="letter"),
+    ),
+)
+
+
+class LengthConfig(StageConfig):
+    """How long a word may be."""
+
+    longest: int = 8
+    """Longer words are refused."""
+
+
+class Counter:
+    """A stage that remembers what it was asked for."""
+
+    def __init__(self, spoil: Callable[[list[Outcome]], list[Outcome]] = lambda outcomes: outcomes) -> None:
+        self.asked: list[str] = []
+        self.is_server_away = False
+        self.spoil = spoil
+
+    @property
+    def stage(self) -> Stage[LengthConfig]:
+        return Stage(
+            "measure_lengths", 1, (Read(WORDS, ("video_id", "word")),), (LENGTHS,), "video_id", LengthConfig, self._run
+        )
+
+    def _run(self, units: Sequence[Unit], config: LengthConfig, resources: Resources) -> Iterator[Outcome]:
+        def measure(unit: Unit) -> Done | Refused:
+            word = unit.row(WORDS)["word"]
+            self.asked.append(word)
+            if self.is_server_away:
+                return Refused(unit, "server_unavailable", "away")
+            if word == "boom":
+                raise ZeroDivisionError("a defect")
+            if len(word) > config.longest:
+                return Refused(unit, "track_too_short", f"{word} is long")
+            return Done(unit, {"videos": [{"video_id": unit.unit_id, "length": len(word)}]})
+
+        yield from self.spoil(list(each_unit(units, measure)))
+
+
+def run(
+    counter: Counter, store: Store, words: dict[str, str], previous: Receipt | None = None, longest: int = 8
+) -> ShardResult:
+    rows = WORDS.rows({"video_id": name, "word": word} for name, word in words.items())
+    given_rows = ShardInput(content_hash([rows]), rows=rows)
+    return run_stage(counter.stage, 0, [given_rows], LengthConfig(longest=longest), Resources(), store, previous)
+
+
+def read(store: Store, result: ShardResult) -> dict[str, int | str]:
+    files = result.receipt.files
+    lengths = store.read(files["videos"]).to_pylist() if "videos" in files else []
+    rejects = store.read(files["rejects"]).to_pylist() if "rejects" in files else []
+    return {row["video_id"]: row["length"] for row in lengths} | {row["unit_id"]: row["reason"] for row in rejects}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open_or_create(tmp_path / "corpus", 4)
+
+
+def test_every_unit_ends_as_a_row_or_a_reason(store: Store) -> None:
+    result = run(Counter(), store, {"a": "smile", "b": "astonishment", "c": "boom"})
+    assert read(store, result) == {"a": 5, "b": "track_too_short", "c": "unexpected_error"}
+    assert (result.receipt.num_units, result.receipt.num_rejected, result.receipt.num_transient) == (3, 2, 1)
+
+
+def test_a_defect_in_one_unit_is_told_with_its_place(store: Store) -> None:
+    files = run(Counter(), store, {"c": "boom"}).receipt.files
+    (row,) = store.read(files["rejects"]).to_pylist()
+    assert "ZeroDivisionError: a defect (test_run.py:" in row["detail"]
+
+
+def test_the_same_key_computes_nothing(store: Store) -> None:
+    counter = Counter()
+    first = run(counter, store, {"a": "smile", "b": "frown"})
+    counter.asked.clear()
+    second = run(counter, store, {"a": "smile", "b": "frown"})
+    assert (second.receipt, second.num_computed, counter.asked) == (first.receipt, 0, [])
+
+
+def test_known_units_are_taken_over_and_only_the_rest_is_computed(store: Store) -> None:
+    counter = Counter()
+    first = run(counter, store, {"a": "smile", "b": "astonishment", "c": "frown"})
+    counter.asked.clear()
+    second = run(counter, store, {"a": "smile", "b": "astonishment", "c": "wince", "d": "nod"}, first.receipt)
+    assert counter.asked == ["wince", "nod"]
+    assert (second.num_computed, second.num_taken_over) == (2, 2)
+    assert read(store, second) == {"a": 5, "b": "track_too_short", "c": 5, "d": 3}
+
+
+def test_a_changed_config_computes_all_again(store: Store) -> None:
+    counter = Counter()
+    first = run(counter, store, {"a": "smile", "b": "astonishment"})
+    second = run(counter, store, {"a": "smile", "b": "astonishment"}, first.receipt, longest=20)
+    assert second.num_computed == 2
+    assert read(store, second) == {"a": 5, "b": 12}
+
+
+def test_transient_refusals_are_tried_again_and_the_rest_is_kept(store: Store) -> None:
+    counter = Counter()
+    first = run(counter, store, {"a": "smile"})
+    counter.is_server_away = True
+    second = run(counter, store, {"a": "smile", "b": "frown"}, first.receipt)
+    assert read(store, second) == {"a": 5, "b": "server_unavailable"}
+    counter.is_server_away = False
+    counter.asked.clear()
+    third = run(counter, store, {"a": "smile", "b": "frown"}, first.receipt)
+    assert counter.asked == ["frown"]
+    assert read(store, third) == {"a": 5, "b": 5}
+    assert third.receipt.key == second.receipt.key
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda outcomes: outcomes[1:], "lost 1 of 2 units, first: a", id="a unit is lost"),
+        pytest.param(lambda outcomes: [*outcomes, outcomes[0]], "ended unit a twice", id="a unit ends twice"),
+        pytest.param(
+            lambda outcomes: [*outcomes, Refused(Unit("z", "k", outcomes[0].unit.rows), "no_face", "")],
+            "not asked for: z",
+            id="a unit that nobody asked for",
+        ),
+        pytest.param(
+            lambda outcomes: [Done(outcomes[0].unit, {"videos": []}), outcomes[1]],
+            "neither a row nor a reason",
+            id="no row",
+        ),
+    ],
+)
+def test_what_does_not_add_up_fails_and_writes_nothing(
+    store: Store, spoil: Callable[[list[Outcome]], list[Outcome]], words: str
+) -> None:
+    with pytest.raises(ReconcileError, match=words):
+        run(Counter(spoil), store, {"a": "smile", "b": "frown"})
+    assert not list(store.root.glob("receipts/**/*.json"))
+    assert not list(store.root.glob("shards/**/*.parquet"))
+    assert not list(store.root.glob("tmp/*"))
+
+
+def test_a_reason_outside_the_closed_list_is_refused() -> None:
+    with pytest.raises(ValueError, match="'bad_luck' is no reason of the closed list"):
+        Refused(Unit("a", "k", {}), "bad_luck", "")
+
+
+def test_a_shard_says_what_it_was_made_from(store: Store) -> None:
+    import pyarrow.parquet as pq
+
+    result = run(Counter(), store, {"a": "smile"})
+    metadata = pq.read_schema(store.path(result.receipt.files["videos"])).metadata
+    assert b'"stage": "measure_lengths"' in metadata[b"made_from"]
+    assert b'"longest": 8' in metadata[b"made_from"]
+    assert REJECTS.schema.metadata[b"table"] == b"rejects"
+
+
+corpora = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3), st.sampled_from(["smile", "frown", "astonishment"]), min_size=1
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=corpora, after=corpora)
+def test_taking_over_gives_what_computing_afresh_gives(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, str], after: dict[str, str]
+) -> None:
+    grown = Store.open_or_create(tmp_path_factory.mktemp("grown") / "corpus", 1)
+    fresh = Store.open_or_create(tmp_path_factory.mktemp("fresh") / "corpus", 1)
+    first = run(Counter(), grown, before)
+    second = run(Counter(), grown, after, first.receipt)
+    assert read(grown, second) == read(fresh, run(Counter(), fresh, after))
+    assert (
+        second.num_taken_over == sum(before.get(name) == word for name, word in after.items())
+        or first.receipt.key == second.receipt.key
+    )

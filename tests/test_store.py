@@ -1,0 +1,150 @@
+"""The store and its snapshots: nothing half-written can be seen, and of two writers one wins."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import snapshot as snapshots
+from pipeline.snapshot import SnapshotConflictError
+from pipeline.store import Receipt, Store, StoreError
+from schemas.rejects import REJECTS
+from schemas.table import SCHEMA_VERSION
+
+
+def reject(unit_id: str, unit_key: str = "k") -> dict[str, object]:
+    facts = {"stage": "probe_videos", "video_id": unit_id, "reason": "no_face", "is_transient": False, "detail": "none"}
+    return {**facts, "unit_id": unit_id, "unit_key": unit_key}
+
+
+def receipt(store: Store, bucket: int, rows: pa.Table) -> Receipt:
+    with store.writer(REJECTS, bucket, {"stage": "probe_videos"}) as writer:
+        writer.append(rows)
+    files = {"rejects": writer.file} if writer.file else {}
+    made = Receipt(
+        stage="probe_videos",
+        bucket=bucket,
+        key="k",
+        files=files,
+        num_units=rows.num_rows,
+        num_rejected=rows.num_rows,
+        num_transient=0,
+    )
+    store.write_receipt(made)
+    return made
+
+
+def commit(store: Store, receipts: list[Receipt], parent: snapshots.Snapshot | None) -> snapshots.Snapshot:
+    return snapshots.commit(store, receipts, parent=parent, source="videos", config={}, software={})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open_or_create(tmp_path / "corpus", 4)
+
+
+def test_a_writer_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.writer(REJECTS, 0, {}) as writer:
+        writer.append(REJECTS.rows([reject("a")]))
+        raise RuntimeError
+    assert writer.file is None
+    assert [path for path in store.root.rglob("*") if path.is_file()] == [store.root / "corpus.json"]
+
+
+def test_equal_rows_are_one_file_and_its_name_is_its_hash(store: Store) -> None:
+    import hashlib
+
+    first, second = (receipt(store, 0, REJECTS.rows([reject("a")])).files["rejects"] for _ in range(2))
+    assert first == second
+    assert hashlib.sha256(Path(store.path(first)).read_bytes()).hexdigest().startswith(first.content)
+
+
+def test_no_rows_no_file(store: Store) -> None:
+    assert receipt(store, 0, REJECTS.empty()).files == {}
+
+
+def test_of_two_commits_on_one_parent_one_wins_and_the_other_is_told(store: Store) -> None:
+    first = commit(store, [receipt(store, 0, REJECTS.rows([reject("a")]))], None)
+    mine, theirs = ([receipt(store, 0, REJECTS.rows([reject(name)]))] for name in "bc")
+    assert commit(store, theirs, first).number == 2
+    with pytest.raises(SnapshotConflictError, match="another run committed snapshot 2 .* run the same command again"):
+        commit(store, mine, first)
+    newest = snapshots.newest(store)
+    assert newest is not None
+    assert newest.receipts == theirs
+
+
+def test_a_commit_that_changes_nothing_makes_no_snapshot(store: Store) -> None:
+    receipts = [receipt(store, bucket, REJECTS.rows([reject(f"{bucket}")])) for bucket in range(2)]
+    first = commit(store, receipts, None)
+    assert commit(store, receipts[::-1], first) is first
+    assert store.snapshot_numbers() == [1]
+
+
+def test_diff_names_what_came_went_and_was_made_anew(store: Store) -> None:
+    shared = receipt(store, 1, REJECTS.rows([reject("same")]))
+    before = commit(store, [receipt(store, 0, REJECTS.rows([reject("a"), reject("b"), reject("c")])), shared], None)
+    after = commit(
+        store, [receipt(store, 0, REJECTS.rows([reject("b"), reject("c", "new"), reject("d")])), shared], before
+    )
+    found = {item.table: item for item in snapshots.diff(store, before, after)}["rejects"]
+    assert found.added == [("probe_videos", "d")]
+    assert found.removed == [("probe_videos", "a")]
+    assert found.changed == [("probe_videos", "c")]
+    assert found.num_same == 2
+
+
+def test_counts_and_reject_reasons_are_in_the_snapshot(store: Store) -> None:
+    made = commit(store, [receipt(store, 0, REJECTS.rows([reject("a"), reject("b")]))], None)
+    assert made.counts["rejects"] == 2
+    assert made.rejects == {"no_face": 2}
+
+
+def test_an_unknown_snapshot_is_told_with_those_there_are(store: Store) -> None:
+    commit(store, [], None)
+    with pytest.raises(KeyError, match="no snapshot 7 .*there are: 1"):
+        snapshots.read(store, 7)
+
+
+class TestRoots:
+    """Roots that cannot be used are refused with what to do."""
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="no corpus at .*nothing: run `facescribe build SOURCE --root"):
+            Store.open(tmp_path / "nothing")
+
+    def test_newer_schema(self, store: Store) -> None:
+        facts = json.loads((store.root / "corpus.json").read_text())
+        (store.root / "corpus.json").write_text(json.dumps(facts | {"schema_version": SCHEMA_VERSION + 1}))
+        with pytest.raises(
+            StoreError, match=f"schema version {SCHEMA_VERSION + 1}, this facescribe knows up to {SCHEMA_VERSION}"
+        ):
+            Store.open_or_create(store.root)
+
+    def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
+        (tmp_path / "holiday.mp4").touch()
+        with pytest.raises(StoreError, match="not empty and not a corpus .it holds 'holiday.mp4'"):
+            Store.open_or_create(tmp_path)
+
+    def test_not_a_corpus_file(self, store: Store) -> None:
+        (store.root / "corpus.json").write_text("[]")
+        with pytest.raises(StoreError, match="is not a corpus file"):
+            Store.open(store.root)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs a place where even root may not write")
+    def test_unwritable_for_everyone(self) -> None:
+        with pytest.raises(StoreError, match="cannot write to /proc/corpus"):
+            Store.open_or_create(Path("/proc/corpus"))
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_unwritable(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        with pytest.raises(StoreError, match="cannot write to"):
+            Store.open_or_create(tmp_path / "corpus")
+
+    def test_the_number_of_buckets_is_fixed_at_the_first_build(self, store: Store) -> None:
+        assert Store.open_or_create(store.root, 99).num_buckets == 4
