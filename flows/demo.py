@@ -82,8 +82,14 @@ def _say_download(package: str, num_bytes: int) -> None:
 
 
 def main() -> None:
-    """Lay out the input folder and say where it is."""
-    print(demo_folder(Path("data/demo/videos")))
+    """Build the demo's corpus as `facescribe build` does, print what is in it, and write its gallery page."""
+    from flows import __main__ as commands
+
+    videos, root = demo_folder(Path("data/demo/videos")), Path("data/demo/corpus")
+    commands.build(videos, root)
+    commands.show("descriptions", root)
+    commands.show("rejects", root)
+    commands.gallery(root)
 
 
 if __name__ == "__main__":

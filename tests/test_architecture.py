@@ -30,7 +30,7 @@ def test_the_imported_package_is_this_repositorys_own(package: str) -> None:
     got = Path(str(importlib.import_module(package).__file__)).parent
     owners = importlib.metadata.packages_distributions().get(package, [])
     assert got == ROOT / package, (
-        f"`import {package}` loads {got}, not {ROOT / package}. The installed distributions with a package of that name "
+        f"`import {package}` loads {got}, not {ROOT / package}. Installed distributions with a package of that name "
         f"are {owners or 'unknown'}: uninstall those that are not facescribe, then run `pip install --no-deps -e .`"
     )
 

@@ -77,7 +77,8 @@ def baseline(scores: NDArray[np.float32], is_measurable: Flags, config: ActionCo
     """
     if not is_measurable.any():
         raise ValueError("no frame is measurable, so there is no resting score: refuse the track before")
-    return np.quantile(scores[is_measurable], config.baseline_quantile, axis=0).astype(np.float32)
+    rest: NDArray[np.float32] = np.quantile(scores[is_measurable], config.baseline_quantile, axis=0).astype(np.float32)
+    return rest
 
 
 def above_rest(action: str, scores: NDArray[np.float32], rest: NDArray[np.float32]) -> dict[str, Series]:

@@ -35,7 +35,7 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
     presence = np.array(track["presence"], np.float32)
     pose_deg = read_cell(TRACKS.field("pose_deg"), track["pose_deg"])
     is_measurable, unmeasured = measurability(times_s, presence, pose_deg, track["median_face_px"], config)
-    measurable_s = _duration_s(times_s) * float(is_measurable.mean())
+    measurable_s = float(times_s[-1] - times_s[0]) * float(is_measurable.mean())
     if not is_measurable.any() or measurable_s < config.min_measurable_s:
         seen = ", ".join(sorted({span.why for span in unmeasured})) or "the whole track is short"
         detail = f"{measurable_s:.2f} s could be measured, expected {config.min_measurable_s} s or more ({seen})"
@@ -54,10 +54,6 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
         "unmeasured": [asdict(span) for span in unmeasured],
     }
     return Done(unit, {ACTIONS.name: [row]})
-
-
-def _duration_s(times_s: Sequence[float]) -> float:
-    return float(times_s[-1] - times_s[0])
 
 
 MEASURE_ACTIONS = Stage(

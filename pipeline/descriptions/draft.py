@@ -65,8 +65,8 @@ _MEANWHILE = ("", "meanwhile", "at the same time")
 _PEAKS = ("peak{s} at {apex}", "{are} at {their} height at {apex}", "reach{es} {their} peak at {apex}")
 _ENDS = ("settle{s} by {offset}", "ease{s} off by {offset}", "return{s} by {offset}")
 _WHY = {
-    "turned_away": "it is turned too far away",
-    "unclear": "it is not visible clearly enough",
+    "turned_away": "it is seen from the side",
+    "unclear": "too little of it is visible",
     "too_small": "it is too small",
 }
 
@@ -148,7 +148,8 @@ def _course(event: EvidenceEvent, duration_s: float, choice: int, *, is_plural: 
 
 def _unmeasured_sentences(evidence: Evidence) -> list[str]:
     return [
-        f"From {_seconds(span.start_s)} to {_seconds(span.end_s)} the face cannot be measured, because {_WHY[span.why]}."
+        f"From {_seconds(span.start_s)} to {_seconds(span.end_s)} the face cannot be measured,"
+        f" because {_WHY[span.why]}."
         for span in evidence.unmeasured
     ]
 

@@ -13,6 +13,9 @@ from pipeline.actions.events import Flags, Series, above_rest
 from schemas.actions import ACTIONS, FACIAL_ACTIONS, INTENSITIES
 from schemas.table import read_cell
 
+ROUNDING_S = 0.15
+"""How far a time may lie from the exact one when it is told with one decimal."""
+
 
 class EvidenceEvent(BaseModel):
     """One action that rose above rest; times in seconds from the track's start, `peak` is the score above rest."""
@@ -76,7 +79,7 @@ class Evidence(BaseModel):
         """Why nothing can be said against `action` within the span; None where it was clearly at rest or an event."""
         if action in WEAKLY_MEASURED:
             return f"{action} is measured too weakly to be denied"
-        if start_s < 0 or end_s > self.duration_s:
+        if start_s < 0 or end_s > self.duration_s + ROUNDING_S:
             return f"the track lasts from 0 to {self.duration_s:.1f} s"
         for hidden in self.unmeasured:
             if _overlap(hidden.start_s, hidden.end_s, start_s, end_s):
@@ -109,7 +112,7 @@ def _unclear_spans(actions: Mapping[str, Any], times_s: Series, unclear_from: fl
     rest = np.array(actions["baseline"], np.float32)
     is_measurable = np.array(actions["is_measurable"], np.bool_)
     spans = []
-    for action in FACIAL_ACTIONS:
+    for action in sorted(FACIAL_ACTIONS.keys() - WEAKLY_MEASURED):  # of the others nothing is denied anywhere
         rise = np.maximum.reduce(list(above_rest(action, scores, rest).values()))
         spans += [
             UnclearSpan(action=action, start_s=s, end_s=e)

@@ -122,7 +122,7 @@ def _row(unit: Unit, config: RefineConfig, request: Request, reply: Reply) -> di
         "track_id": draft["track_id"],
         "text_version": 1,
         "video_id": draft["video_id"],
-        "text": draft["text"] if verdict.text is None else verdict.text,
+        "text": verdict.text,
         "status": verdict.status,
         "fallback_reason": verdict.fallback_reason,
         "fallback_detail": verdict.detail if verdict.fallback_reason else None,

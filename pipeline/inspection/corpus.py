@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline import snapshot as snapshots
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
@@ -65,6 +66,23 @@ class Corpus:
         parts = [self.store.read(file, wanted).select(wanted).cast(empty.schema) for file in self.snapshot.files(table)]
         rows = pa.concat_tables([empty, *parts])
         return rows.sort_by([(name, "ascending") for name in declared.primary_key]).select(names)
+
+    def of_track(
+        self, table: str, video_id: str, track_id: str, columns: Sequence[str], **wanted: Sequence[Any]
+    ) -> pa.Table:
+        """The rows of one track as Arrow, in primary-key order, without loading the table.
+
+        `wanted` narrows them further: `of_track("crops", video_id, track_id, ["crop_jpeg"], position=[0, 9])`.
+        """
+        key = _table(table).primary_key
+        filters = [("track_id", "==", track_id), *((name, "in", list(values)) for name, values in wanted.items())]
+        names = list(dict.fromkeys([*columns, *key]))
+        empty = _table(table).empty().select(names)
+        bucket = self.store.bucket_of(video_id)
+        files = [r.files[table] for r in self.snapshot.receipts if r.bucket == bucket and table in r.files]
+        parts = [pq.read_table(self.store.path(f), columns=names, filters=filters, partitioning=None) for f in files]
+        rows = pa.concat_tables([empty, *(part.select(names).cast(empty.schema) for part in parts)])
+        return rows.sort_by([(name, "ascending") for name in key]).select(list(columns))
 
     def videos(self) -> pd.DataFrame:
         """One row per source video."""

@@ -104,17 +104,18 @@ def motion_weights(
 ) -> NDArray[np.float16]:
     """Weights 0..1 [F, G, G] from differences per second [F, G, G]; zero where `is_known` [F] is false.
 
-    Each frame's median is removed, because what changes everywhere at once is light, camera or head. The rest is scaled
-    by the clip's median and median absolute deviation, so that one outlier does not hide everything else.
+    Each frame's median is removed, because what changes everywhere at once is light, camera or head. What lies above it
+    is scaled by its own median and median absolute deviation over the clip: one outlier does not hide everything else.
     """
     weights = np.zeros((CLIP_FRAMES, GRID, GRID), np.float16)
     if not is_known.any():
         return weights
     known = differences[is_known]
     above = np.maximum(known - np.median(known, axis=(1, 2), keepdims=True), 0)
-    median = np.median(above)
-    deviation = np.median(np.abs(above - median))
-    reach = median + config.scale_mad * deviation
-    if reach > 0:
-        weights[is_known] = np.clip(above / reach, 0, 1) ** config.gamma
+    moved = above[above > 0]
+    if not moved.size:
+        return weights
+    median = np.median(moved)
+    reach = median + config.scale_mad * np.median(np.abs(moved - median))
+    weights[is_known] = np.clip(above / reach, 0, 1) ** config.gamma
     return weights

@@ -1,0 +1,81 @@
+"""A small OpenAI-compatible server on loopback that answers by rule, so that two builds can be compared byte by byte.
+
+It stands in for a language model only where the test is about everything around it: reuse, refusal, interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = "by-rule"
+
+
+def echo(request: dict[str, Any]) -> str:
+    """The draft as the description, without claims: what the check must let through."""
+    draft = request["messages"][-1]["content"].rpartition("Notes: ")[2]
+    return json.dumps({"claims": [], "description": draft})
+
+
+@dataclass
+class AnswerServer:
+    """What was asked, and how it is answered."""
+
+    address: str
+    answer: Callable[[dict[str, Any]], str] = echo
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def answering() -> Iterator[AnswerServer]:
+    """Serve on a free loopback port while the context is open."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            state.requests.append(request)
+            state.asked.set()
+            state.may_answer.wait(60)
+            message = {"role": "assistant", "content": state.answer(request)}
+            self._send(
+                {
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": request["model"],
+                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+                }
+            )
+
+        def do_GET(self) -> None:
+            self._send({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+        def _send(self, content: dict[str, Any]) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state = AnswerServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    state.may_answer.set()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,107 @@
+"""Short real clips, and the command line as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from pipeline.inspection.corpus import Corpus
+from pipeline.videos.frames import decord_version, read_frames
+from schemas.corpus import TABLES
+from tests.answer_server import MODEL, AnswerServer, answering
+
+NUM_FRAMES = 36
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory, assets: Callable[[str], Path]) -> Path:
+    """Two short face clips in folders of their own, a clip of an empty room, and a file that is no video."""
+    folder = tmp_path_factory.mktemp("clips")
+    _cut(assets("single_face.mp4"), folder / "man" / "smile.mp4")
+    _cut(assets("carphone_pristine.mp4"), folder / "talk.mp4")
+    _cut(assets("no_face.mp4"), folder / "room.mp4")
+    (folder / "notes.mp4").write_bytes(b"not a video at all")
+    return folder
+
+
+def _cut(video: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "18"})
+        for frame in read_frames(video, decord_version() if "no_face" not in video.name else "av"):
+            if frame.index == 0:
+                stream.height, stream.width = frame.rgb.shape[0] // 2 * 2, frame.rgb.shape[1] // 2 * 2
+            if frame.index >= NUM_FRAMES:
+                break
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture
+def answers() -> Iterator[AnswerServer]:
+    """A server that gives each draft back as its description."""
+    with answering() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect home of the tests' own: its database is made once."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+CommandLine = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(prefect_home: Path, tmp_path: Path) -> Iterator[CommandLine]:
+    """Start `facescribe` with arguments, in an empty folder; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_one(*arguments: object) -> subprocess.Popen[str]:
+        environment = os.environ | {"PREFECT_HOME": str(prefect_home), "COLUMNS": "200", "NO_COLOR": "1"}
+        environment.pop("FACESCRIBE_ROOT", None)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def facescribe(start: CommandLine) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `facescribe` with arguments to its end."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        process = start(*arguments)
+        out, errors = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    return run
+
+
+def server_arguments(answers: AnswerServer) -> tuple[str, ...]:
+    return ("--server", answers.address, "--model", MODEL)
+
+
+def content(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table of the newest snapshot, in key order."""
+    corpus = Corpus(root)
+    return {name: corpus.arrow(name).to_pylist() for name in TABLES}
