@@ -82,7 +82,7 @@ class EmbeddedServer:
         """Start the program and return at once.
 
         Raises:
-            ServerError: vLLM is not installed, the model folder is missing, or the server runs already.
+            ServerError: vLLM is not installed, the model folder is missing, the port is taken, or it was started already.
         """
         if self._supervisor is not None:
             raise ServerError(f"the server at {self.address} was started already")
@@ -90,6 +90,8 @@ class EmbeddedServer:
             raise ServerError(
                 f"no model at {self.settings.model_folder}: convert it first, see pipeline/descriptions/model.py"
             )
+        if _is_taken(self.port):  # else the other program's /health would pass for ours
+            raise ServerError(f"port {self.port} of {HOST} is taken by another program: end it or give another port")
         command = [str(_vllm_program()), *_arguments(self.settings, self.port)]
         self.settings.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.settings.log_path.open("wb") as log:
@@ -236,6 +238,11 @@ def _free_port() -> int:
                 continue
             return port
     raise ServerError(f"no free port on {HOST} among 100 tried between 20000 and 32000: give one as `port`")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as candidate:
+        return candidate.connect_ex((HOST, port)) == 0
 
 
 def _answers(client: httpx.Client, address: str) -> bool:

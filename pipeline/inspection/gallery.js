@@ -71,7 +71,7 @@
       heat.hidden = !glow;
       if (glow) heat.src = glow.src;
       const time = `${frame.querySelector("figcaption").textContent} s`;
-      article.querySelector(".moment output").textContent = time;
+      article.querySelector(".moment .time").textContent = time;
       const clip = article.querySelector(".moment .clip");
       if (clip) clip.textContent = clip.textContent.replace(/\d+/, frame.dataset.clip);
       range.value = number;

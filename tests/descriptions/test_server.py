@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,14 +138,14 @@ def replace_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[s
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
 
-    def replace(script: str) -> ServerSettings:
+    def settings_for(script: str) -> ServerSettings:
         program = tmp_path / "vllm"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         monkeypatch.setattr("pipeline.descriptions.server._vllm_program", lambda: program)
         return ServerSettings(tmp_path / "model", "tiny", tmp_path / "cache", tmp_path / "logs" / "server.log")
 
-    return replace
+    return settings_for
 
 
 def test_a_program_that_dies_is_an_error_with_the_end_of_its_log(
@@ -206,6 +208,17 @@ def test_stop_may_be_called_at_any_time(replace_vllm: Callable[[str], ServerSett
     server.stop()
     with pytest.raises(ServerError, match=r"call start\(\) first"):
         server.wait_until_ready(1)
+
+
+def test_a_taken_port_is_said_and_the_other_program_not_taken_for_ours(
+    replace_vllm: Callable[[str], ServerSettings],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = EmbeddedServer(replace(replace_vllm("exec sleep 600"), port=port))
+        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is taken"):
+            server.start()
+    assert server.pid is None
 
 
 def test_a_missing_model_is_said_before_anything_starts(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory, assets: Callable[[str], Path
 def _cut(video: Path, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     with av.open(str(target), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": "18"})
+        stream: Any = container.add_stream("libx264", rate=30, options={"crf": "18"})
         for frame in read_frames(video, decord_version() if "no_face" not in video.name else "av"):
             if frame.index == 0:
                 stream.height, stream.width = frame.rgb.shape[0] // 2 * 2, frame.rgb.shape[1] // 2 * 2

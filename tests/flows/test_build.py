@@ -17,7 +17,9 @@ Facescribe = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.mark.timeout(600)
-def test_build_reuse_change_and_removal(clips: Path, tmp_path: Path, facescribe: Facescribe, answers: AnswerServer) -> None:
+def test_build_reuse_change_and_removal(
+    clips: Path, tmp_path: Path, facescribe: Facescribe, answers: AnswerServer
+) -> None:
     """One corpus through its life; each step builds on the one before."""
     root, server = tmp_path / "corpus", server_arguments(answers)
     source = tmp_path / "videos"
@@ -61,7 +63,9 @@ def test_build_reuse_change_and_removal(clips: Path, tmp_path: Path, facescribe:
     assert len(Corpus(root, snapshot=1).tracks()) == 2, "an older snapshot can still be read"
 
     # log and diff tell the story.
-    assert [line.split()[1] for line in facescribe("log", "--root", root).stdout.splitlines() if "20" in line] == list("321")
+    assert [line.split()[1] for line in facescribe("log", "--root", root).stdout.splitlines() if "20" in line] == list(
+        "321"
+    )
     compared = facescribe("diff", 1, 3, "--root", root).stdout
     (tracks,) = (line for line in compared.splitlines() if " tracks " in line)
     assert [word for word in tracks.split() if word.isdigit()] == ["0", "1", "0", "1"]
@@ -72,7 +76,9 @@ def test_a_server_that_is_away_refuses_as_transient_and_the_next_run_picks_it_up
     clips: Path, tmp_path: Path, facescribe: Facescribe, answers: AnswerServer
 ) -> None:
     root, config = tmp_path / "corpus", tmp_path / "build.toml"
-    config.write_text('[descriptions]\nmodel = "by-rule"\n[resources]\nrequest_attempts = 2\nserver = "http://127.0.0.1:9/v1"\n')
+    config.write_text(
+        '[descriptions]\nmodel = "by-rule"\n[resources]\nrequest_attempts = 2\nserver = "http://127.0.0.1:9/v1"\n'
+    )
 
     away = facescribe("build", clips, "--root", root, "--config", config)
     assert away.returncode == 0, away.stderr

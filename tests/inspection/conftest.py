@@ -61,7 +61,7 @@ def make_corpus(tmp_path: Path) -> MakeCorpus:
 
 @pytest.fixture
 def hostile_corpus(make_corpus: MakeCorpus) -> Corpus:
-    """A track of everything whose text fell back, one of crops only, one refined that starts late, and a refused video."""
+    """A track of everything whose text fell back, one of crops only, one refined that starts late; a refused video."""
     return make_corpus(
         {
             "probe_videos/videos": [video(FIRST, HOSTILE_PATH, label="<b>joy</b>"), video(SECOND, "b/two.mp4")],
@@ -155,7 +155,7 @@ def picture(frame: int) -> np.ndarray[Any, Any]:
 
 
 def crop(track_id: str, video_id: str, position: int) -> dict[str, Any]:
-    encoded = cv2.imencode(".jpg", picture(position))[1].tobytes()
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(picture(position), cv2.COLOR_RGB2BGR))[1].tobytes()
     return {
         "track_id": track_id,
         "position": position,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,10 +68,10 @@ def test_pandas_duckdb_polars_and_hugging_face_open_the_files(corpus: Corpus, tm
     import duckdb
     import polars
 
-    files = corpus.files("descriptions")
+    files: Any = corpus.files("descriptions")
     text = corpus.descriptions()["text"].tolist()
     assert pd.read_parquet(files)["text"].tolist() == text
-    assert duckdb.sql(f"select text from read_parquet({files})").df()["text"].tolist() == text
+    assert duckdb.execute("select text from read_parquet($1)", [files]).df()["text"].tolist() == text
     assert polars.read_parquet(files)["text"].to_list() == text
     loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
     assert loaded["text"] == text
