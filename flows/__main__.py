@@ -89,9 +89,11 @@ def _run_flow(source: Path, root: Path, what: Any, how: Any, buckets: int) -> Bu
     from prefect.task_runners import ThreadPoolTaskRunner
 
     from flows.corpus import build_corpus
+    from flows.prefect_api import prefect_api
 
     runner: Any = ThreadPoolTaskRunner(max_workers=how.workers)
-    return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
+    with prefect_api():
+        return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
 
 
 def _print_build(corpus: Corpus, report: BuildReport | None) -> None:
@@ -145,7 +147,9 @@ def show(
     if wanted is not None and (unknown := [name for name in wanted if name not in frame.columns]):
         hint = f"no column {unknown[0]!r}; there are: {', '.join(map(str, frame.columns))}"
         raise typer.BadParameter(hint, param_hint="--columns")
-    print_frame(frame, wanted or (SHOWN.get(str(table)) if sql is None and not json else None), limit, as_json=json)
+    if wanted is None and sql is None and not json:
+        wanted = [name for name in SHOWN.get(str(table), frame.columns) if frame[name].notna().any() or frame.empty]
+    print_frame(frame, wanted, limit, as_json=json)
 
 
 SHOWN = {
@@ -168,8 +172,8 @@ SHOWN = {
 
 
 def _frame(corpus: Corpus, table: str) -> pd.DataFrame:
-    if table == "descriptions":
-        return corpus.descriptions()
+    if table in ("descriptions", "rejects"):
+        return corpus.descriptions() if table == "descriptions" else corpus.rejects()
     import pandas as pd
 
     from pipeline.inspection.corpus import LONG_COLUMNS
@@ -251,10 +255,9 @@ def gallery(
     limit: Annotated[int, typer.Option(min=1, help="Most tracks on the page.")] = 200,
 ) -> None:
     """Write one HTML page: per track its filmstrip, motion, action curves, draft and refined text."""
-    from pipeline.inspection.gallery import write_gallery
-
     from flows.console import console, progress_bars
     from pipeline.inspection.corpus import Corpus
+    from pipeline.inspection.gallery import write_gallery
 
     with progress_bars():
         path = write_gallery(Corpus(root), output or root / "gallery.html", limit=limit)
@@ -305,7 +308,7 @@ def _fail(message: str, code: int) -> None:
 def main() -> None:
     """Run the command line. A foreseen error is one line on standard error, and the exit code says its kind."""
     from pipeline.assets import AssetError
-    from pipeline.descriptions.server import ServerError
+    from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
     from pipeline.videos.sources import SourceError

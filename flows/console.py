@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.inspection.corpus import Corpus
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 
 @contextmanager
@@ -84,9 +85,10 @@ def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, 
         for row in shown.head(limit).to_dict(orient="records"):
             print(json.dumps(row, ensure_ascii=False, default=_plain))
         return
-    table = Table(show_lines=any(_is_long(shown[name]) for name in shown.columns))
+    is_long = {name: _is_long(shown[name]) for name in shown.columns}
+    table = Table(show_lines=any(is_long.values()))
     for name in shown.columns:
-        table.add_column(str(name), overflow="fold", no_wrap=False)
+        table.add_column(str(name), overflow="fold", ratio=1 if is_long[name] else None, no_wrap=not is_long[name])
     for values in shown.head(limit).itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in values))
     console.print(table)

@@ -15,11 +15,12 @@ from flows.stage_task import map_stage
 from pipeline.assets import AssetError
 from pipeline.descriptions.embedded import EmbeddedLanguageModel
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
-from pipeline.descriptions.server import ServerError
+from pipeline.local_server import ServerError
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
 from pipeline.videos.sources import source_folder
+from pipeline.videos.stage import PROBE_VIDEOS
 from pipeline.walk import WALK, BuildConfig, open_walk
 
 
@@ -72,8 +73,8 @@ def build_corpus(
         for stage in WALK:
             stage_began = time.monotonic()
             buckets = walk.take_settled(stage)
-            if buckets and resources.server is None:
-                language_model.warm_up()
+            if buckets and resources.server is None and stage is not PROBE_VIDEOS:
+                language_model.warm_up()  # once there is a video at all; it takes a minute, beside the other stages
             if buckets and stage is REFINE_DESCRIPTIONS and resources.server is None:
                 resources = resources.model_copy(update={"server": _address(language_model)})
                 waited_s = time.monotonic() - stage_began

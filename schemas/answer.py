@@ -31,9 +31,9 @@ class Claim(BaseModel):
 
 
 class Answer(BaseModel):
-    """What a refinement must look like: the claims, and prose that says nothing beyond them."""
+    """What a refinement must look like: the claims, if any were asked for, and prose that says nothing beyond them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    claims: list[Claim] = Field(max_length=MAX_CLAIMS)
+    claims: list[Claim] = Field(default=[], max_length=MAX_CLAIMS)
     description: str = Field(min_length=1, max_length=MAX_DESCRIPTION_CHARS)

@@ -16,10 +16,10 @@ from typing import Any
 MODEL = "by-rule"
 
 
-def echo(request: dict[str, Any]) -> str:
-    """The draft as the description, without claims: what the check must let through."""
-    draft = request["messages"][-1]["content"].rpartition("Notes: ")[2]
-    return json.dumps({"claims": [], "description": draft})
+def join_notes(request: dict[str, Any]) -> str:
+    """Each note as a sentence: what the check must let through."""
+    notes = request["messages"][-1]["content"].removeprefix("Notes: ").removesuffix(".").split("; ")
+    return json.dumps({"description": " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)})
 
 
 @dataclass
@@ -27,7 +27,7 @@ class AnswerServer:
     """What was asked, and how it is answered."""
 
     address: str
-    answer: Callable[[dict[str, Any]], str] = echo
+    answer: Callable[[dict[str, Any]], str] = join_notes
     requests: list[dict[str, Any]] = field(default_factory=list)
     asked: threading.Event = field(default_factory=threading.Event)
     may_answer: threading.Event = field(default_factory=threading.Event)

@@ -85,6 +85,20 @@ def draft_text(evidence: Evidence, *, max_events: int) -> str:
     return " ".join([*sentences, *_unmeasured_sentences(evidence)])
 
 
+def notes_of(evidence: Evidence, *, max_events: int) -> list[str]:
+    """The strongest events as short clauses in time order, without times: what a small model can still join."""
+    clauses = []
+    for event in _chosen(evidence.events, max_events):
+        subject, verb, where = _subject(event)
+        words = [subject, verb, _WORDINGS[event.action].complement, _adverb(event, 0), where]
+        clauses.append(" ".join(word for word in words if word))
+    return clauses or ["the face stays near rest throughout"]
+
+
+def _adverb(event: EvidenceEvent, choice: int) -> str:
+    return "" if event.action == "eye_close" else _ADVERBS[event.intensity][choice % 2]  # an eye is closed or not
+
+
 def _chosen(events: Sequence[EvidenceEvent], max_events: int) -> list[EvidenceEvent]:
     """The strongest event of each action, then the second of each, and so on; in time order."""
     times_seen: Counter[str] = Counter()
@@ -102,10 +116,9 @@ def _event_sentence(events: Sequence[EvidenceEvent], duration_s: float, choice: 
     *told, event = events
     subject, verb, where = _subject(event)
     wording = _WORDINGS[event.action]
-    adverb = "" if event.action == "eye_close" else _ADVERBS[event.intensity][choice % 2]  # an eye is closed or not
     again = "again" if any(other.action == event.action for other in told) else ""
     begin = f"from {_seconds(event.onset_s)}" if event.onset_s > EDGE_S else "from the start"
-    words = [_joint(told, event), subject, verb, wording.complement, adverb, where, again, begin]
+    words = [_joint(told, event), subject, verb, wording.complement, _adverb(event, choice), where, again, begin]
     clause = " ".join(word for word in words if word)
     return (
         clause[0].upper() + clause[1:] + _course(event, duration_s, choice // 2, is_plural=subject.endswith("s")) + "."

@@ -11,7 +11,8 @@ from types import TracebackType
 from pipeline import progress
 from pipeline.assets import AssetError, cache_folder, fetch
 from pipeline.descriptions.refine_stage import EMBEDDED_MODEL
-from pipeline.descriptions.server import EmbeddedServer, ServerError, ServerSettings
+from pipeline.descriptions.server import EmbeddedServer, ServerSettings
+from pipeline.local_server import ServerError
 
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_TIMEOUT_S = 300.0

@@ -135,8 +135,9 @@ class Corpus:
         return frame
 
     def rejects(self) -> pd.DataFrame:
-        """One row per refused unit, with its reason."""
-        return self._frame("rejects")
+        """One row per refused unit, with its reason and its video's path."""
+        rejects, videos = self._frame("rejects"), self._frame("videos").set_index("video_id")
+        return rejects.assign(path=rejects["path"].fillna(rejects["video_id"].map(videos["path"])))
 
     def sql(self, query: str) -> pd.DataFrame:
         """Ask DuckDB; every table is there under its name.

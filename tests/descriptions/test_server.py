@@ -16,7 +16,8 @@ import platformdirs
 import pytest
 
 from pipeline.descriptions.ask import Reply, Request, RequestRefused, ask_all, engine_version, list_models
-from pipeline.descriptions.server import EmbeddedServer, ServerError, ServerSettings
+from pipeline.descriptions.server import EmbeddedServer, ServerSettings
+from pipeline.local_server import ServerError
 
 READY_TIMEOUT_S = 280.0
 GONE_TIMEOUT_S = 25.0
@@ -27,6 +28,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from pipeline.descriptions.server import EmbeddedServer, ServerSettings
+from pipeline.local_server import ServerError
 
 folder, cache, log = map(Path, sys.argv[1:4])
 server = EmbeddedServer(ServerSettings(folder, "tiny", cache, log))
@@ -171,7 +173,7 @@ def test_a_program_that_does_not_come_up_is_stopped(replace_vllm: Callable[[str]
 def test_children_that_ignore_sigterm_or_leave_the_group_are_ended_too(
     replace_vllm: Callable[[str], ServerSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.descriptions.server.STOP_GRACE_S", 0.5)
+    monkeypatch.setattr("pipeline.local_server.STOP_GRACE_S", 0.5)
     stubborn = "(trap '' TERM; while true; do sleep 0.1; done) & setsid sleep 600 & sleep 600"
     with EmbeddedServer(replace_vllm(stubborn)) as server:
         processes = wait_for(lambda: below(server.pid or 0), at_least=5)

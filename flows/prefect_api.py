@@ -1,0 +1,52 @@
+"""The Prefect API that a command runs its flow against: the one the user's settings name, or one for its own length.
+
+Prefect starts a temporary server by itself where none is set. That one outlives a killed command; this one does not.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from pipeline.local_server import HOST, LocalServer
+
+START_TIMEOUT_S = 120.0
+
+
+class PrefectServer(LocalServer):
+    """Prefect's API on loopback, without its pages, with the database of the user's Prefect home."""
+
+    health_path = "/api/health"
+
+    def command(self) -> list[str]:
+        """The API under uvicorn, as Prefect starts its temporary server."""
+        options = ["--host", HOST, "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
+        return [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", *options]
+
+    def environment(self) -> dict[str, str]:
+        """No pages to serve, and the switches that tell Prefect that the server is temporary."""
+        return {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+
+
+@contextmanager
+def prefect_api() -> Iterator[None]:
+    """Make sure that there is an API while the context is open; start one only where none is set.
+
+    Raises:
+        ServerError: the server did not come up.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="facescribe-") as folder,
+        PrefectServer(Path(folder) / "prefect.log") as server,
+    ):
+        server.wait_until_ready(START_TIMEOUT_S)
+        with temporary_settings({PREFECT_API_URL: f"{server.origin}/api"}):
+            yield
