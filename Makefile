@@ -67,14 +67,14 @@ $(VENV)/.installed: pyproject.toml $(LOCK) environment/stand_ins.py | $(BIN)/pyt
 install-cpu:
 	@echo "no GPU: installing the locked CPU environment (some 3 GB, a few minutes)"
 	@$(BIN)/python environment/stand_ins.py build/stand_ins >/dev/null
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps build/stand_ins/*.whl
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(LOCK)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-index --no-deps build/stand_ins/*.whl
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r $(LOCK)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e .
 
 # The real vllm, with CUDA: nothing is locked and no stand-in is used. Not tested yet on a GPU machine.
 install-gpu:
 	@echo "GPU found: installing with the CUDA builds of torch and vllm (this path is untested)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[serve,dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[serve,dev]"
 
 %/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from flows.corpus import BuildReport
     from pipeline.inspection.corpus import Corpus
+    from pipeline.stage import Resources
+    from pipeline.walk import BuildConfig
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -74,7 +76,7 @@ def build(
 
     with progress_bars():
         walk = open_walk(Store.open_or_create(root, buckets), source, what)
-        report = None if walk.is_done() else _run_flow(source, root, what, how, buckets)
+        report = None if walk.is_done() else run_flow(source, root, what, how, buckets)
     from pipeline.inspection.corpus import Corpus
 
     _print_build(Corpus(root), report)
@@ -82,18 +84,24 @@ def build(
         _fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
 
 
-def _run_flow(source: Path, root: Path, what: Any, how: Any, buckets: int) -> BuildReport:
+def run_flow(source: Path, root: Path, what: BuildConfig, how: Resources, buckets: int) -> BuildReport:
+    """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
+    from pipeline.descriptions.embedded import embedded_language_model
+
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")  # the bars tell the progress; read at Prefect's import
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from prefect.task_runners import ThreadPoolTaskRunner
+    with embedded_language_model() as language_model:
+        if how.server is None:
+            language_model.warm_up()  # starts beside Prefect
+        from prefect.task_runners import ThreadPoolTaskRunner
 
-    from flows.corpus import build_corpus
-    from flows.prefect_api import prefect_api
+        from flows.corpus import build_corpus
+        from flows.prefect_api import prefect_api
 
-    runner: Any = ThreadPoolTaskRunner(max_workers=how.workers)
-    with prefect_api():
-        return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
+        runner: Any = ThreadPoolTaskRunner(max_workers=how.workers)
+        with prefect_api():
+            return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
 
 
 def _print_build(corpus: Corpus, report: BuildReport | None) -> None:

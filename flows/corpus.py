@@ -13,24 +13,26 @@ from pydantic import BaseModel
 
 from flows.stage_task import map_stage
 from pipeline.assets import AssetError
-from pipeline.descriptions.embedded import EmbeddedLanguageModel
+from pipeline.descriptions.embedded import EmbeddedLanguageModel, embedded_language_model
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.local_server import ServerError
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
 from pipeline.videos.sources import source_folder
-from pipeline.videos.stage import PROBE_VIDEOS
 from pipeline.walk import WALK, BuildConfig, open_walk
 
 
 class StageReport(BaseModel):
-    """What one run did in one stage: units computed, units taken over from before, seconds of work and of the clock."""
+    """What one run did in one stage: units computed, units taken over from before, and how long that took.
+
+    `work_s` adds up the shards, `busy_s` is the time in which at least one of them was at work.
+    """
 
     num_computed: int
     num_taken_over: int
     work_s: float
-    wall_s: float
+    busy_s: float
 
 
 class BuildReport(BaseModel):
@@ -69,17 +71,17 @@ def build_corpus(
     resources = resources.model_copy(update={"source": source_folder(source)})
     stages: dict[str, StageReport] = {}
     waited_s = 0.0
-    with EmbeddedLanguageModel() as language_model:
+    with embedded_language_model() as language_model:
         for stage in WALK:
-            stage_began = time.monotonic()
             buckets = walk.take_settled(stage)
-            if buckets and resources.server is None and stage is not PROBE_VIDEOS:
-                language_model.warm_up()  # once there is a video at all; it takes a minute, beside the other stages
+            if buckets and resources.server is None:
+                language_model.warm_up()  # it takes half a minute, beside the other stages
             if buckets and stage is REFINE_DESCRIPTIONS and resources.server is None:
+                wait_began = time.monotonic()
                 resources = resources.model_copy(update={"server": _address(language_model)})
-                waited_s = time.monotonic() - stage_began
+                waited_s = time.monotonic() - wait_began
             results = map_stage(stage, buckets, walk, resources)
-            stages[stage.name] = _report(results, time.monotonic() - stage_began)
+            stages[stage.name] = _report(results)
     committed = walk.commit(source)
     return BuildReport(
         snapshot=committed.number,
@@ -99,10 +101,14 @@ def _address(language_model: EmbeddedLanguageModel) -> str:
         return "http://127.0.0.1:9/v1"  # the discard port: refuses at once
 
 
-def _report(results: list[ShardResult], wall_s: float) -> StageReport:
+def _report(results: list[ShardResult]) -> StageReport:
+    busy_s, reached_s = 0.0, 0.0
+    for result in sorted(results, key=lambda result: result.began_s):
+        busy_s += max(0.0, result.ended_s - max(result.began_s, reached_s))
+        reached_s = max(reached_s, result.ended_s)
     return StageReport(
         num_computed=sum(result.num_computed for result in results),
         num_taken_over=sum(result.num_taken_over for result in results),
-        work_s=sum(result.seconds for result in results),
-        wall_s=wall_s,
+        work_s=sum(result.ended_s - result.began_s for result in results),
+        busy_s=busy_s,
     )

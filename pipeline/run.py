@@ -47,12 +47,16 @@ class ShardInput:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A shard's receipt, and what this run did for it: units computed, units taken over, seconds."""
+    """A shard's receipt, and what this run did for it: units computed and taken over, and from when to when.
+
+    The times are seconds of the monotonic clock.
+    """
 
     receipt: Receipt
     num_computed: int
     num_taken_over: int
-    seconds: float
+    began_s: float
+    ended_s: float
 
 
 def run_stage(
@@ -76,7 +80,7 @@ def run_stage(
     key = stage.shard_key(config, bucket, [item.key for item in inputs])
     found = store.receipt(stage.name, bucket, key)
     if found is not None and found.is_settled:
-        return ShardResult(found, 0, 0, time.monotonic() - began)
+        return ShardResult(found, 0, 0, began, time.monotonic())
 
     tables = {r.table.name: i.read(store, r.table, r.columns) for r, i in zip(stage.reads, inputs, strict=True)}
     units = stage.units(tables, config)
@@ -93,7 +97,7 @@ def run_stage(
     receipt = shard.receipt(key, len(units))
     store.write_receipt(receipt)
     progress.report(stage.name, bucket, done=len(units), total=len(units))
-    return ShardResult(receipt, len(wanted), len(known), time.monotonic() - began)
+    return ShardResult(receipt, len(wanted), len(known), began, time.monotonic())
 
 
 def each_unit(units: Sequence[Unit], work: Callable[[Unit], Done | Refused]) -> Iterator[Outcome]:

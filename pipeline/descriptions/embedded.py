@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from pipeline import progress
 from pipeline.assets import AssetError, cache_folder, fetch
@@ -86,13 +87,30 @@ class EmbeddedLanguageModel:
         except (AssetError, ServerError, OSError) as error:
             self._error = error
 
-    def __enter__(self) -> EmbeddedLanguageModel:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """End the server, if one was started, and wait until it is gone."""
         if self._starting is not None:
             self._starting.join()
         if self._server is not None:
             self._server.stop()
+
+
+@contextmanager
+def embedded_language_model() -> Iterator[EmbeddedLanguageModel]:
+    """The one embedded model of this process; contexts within contexts share it, and the outermost ends it.
+
+    So a command can warm it up before it starts the flow that will ask it.
+    """
+    global _shared  # noqa: PLW0603 - one process, one model server
+    if _shared is not None:
+        yield _shared
+        return
+    _shared = EmbeddedLanguageModel()
+    try:
+        yield _shared
+    finally:
+        _shared.stop()
+        _shared = None
+
+
+_shared: EmbeddedLanguageModel | None = None
