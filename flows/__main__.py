@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.stage import Resources
     from pipeline.walk import BuildConfig
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="facescribe",
@@ -73,10 +74,14 @@ def build(
     how = how.model_copy(update={k: v for k, v in {"server": server, "workers": workers}.items() if v is not None})
     if not source.exists():
         raise typer.BadParameter(f"no such file or folder: {source}", param_hint="SOURCE")
+    signal.signal(signal.SIGINT, _stop_after_what_is_under_way)
 
-    with progress_bars():
-        walk = open_walk(Store.open_or_create(root, buckets), source, what)
-        report = None if walk.is_done() else run_flow(source, root, what, how, buckets)
+    try:
+        with progress_bars():
+            walk = open_walk(Store.open_or_create(root, buckets), source, what)
+            report = None if walk.is_done() else run_flow(source, root, what, how, buckets)
+    except KeyboardInterrupt:  # here, because typer would end without a word
+        _fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     from pipeline.inspection.corpus import Corpus
 
     _print_build(Corpus(root), report)
@@ -84,11 +89,18 @@ def build(
         _fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
 
 
+def _stop_after_what_is_under_way(number: int, frame: object) -> None:
+    """Ctrl-C: the shards at work are finished and kept. Again: at once; the servers end with this process."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    print("stopping once the shards under way are written; Ctrl-C again stops at once", file=sys.stderr)
+    raise KeyboardInterrupt
+
+
 def run_flow(source: Path, root: Path, what: BuildConfig, how: Resources, buckets: int) -> BuildReport:
     """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
     from pipeline.descriptions.embedded import embedded_language_model
 
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")  # the bars tell the progress; read at Prefect's import
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # bars and the report tell all; read at the import
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with embedded_language_model() as language_model:
@@ -115,6 +127,8 @@ def _print_build(corpus: Corpus, report: BuildReport | None) -> None:
     else:
         computed = {name: stage.num_computed for name, stage in report.stages.items() if stage.num_computed}
         words = ", ".join(f"{name} {count}" for name, count in computed.items()) or "nothing"
+        for warning in report.warnings:
+            print(f"facescribe: {warning}", file=sys.stderr)
         kept = sum(stage.num_taken_over for stage in report.stages.values())
         console.print(f"snapshot {number}{'' if report.is_new else ' (unchanged)'} in {report.wall_s:.1f} s")
         console.print(f"units computed: {words}; taken over: {kept}")
@@ -308,7 +322,7 @@ def assets(
     print_frame(pd.DataFrame([asdict(row) for row in asset_status()]), None, limit=100)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"facescribe: {message}", file=sys.stderr)
     raise SystemExit(code)
 
@@ -332,8 +346,6 @@ def main() -> None:
         _fail(str(error.args[0]) if error.args else repr(error), FAILED)
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class BuildReport(BaseModel):
     stages: dict[str, StageReport]
     language_model_wait_s: float
     wall_s: float
+    warnings: list[str]
 
 
 TASK_RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)
@@ -71,6 +72,7 @@ def build_corpus(
     resources = resources.model_copy(update={"source": source_folder(source)})
     stages: dict[str, StageReport] = {}
     waited_s = 0.0
+    warnings: list[str] = []
     with embedded_language_model() as language_model:
         for stage in WALK:
             buckets = walk.take_settled(stage)
@@ -78,7 +80,7 @@ def build_corpus(
                 language_model.warm_up()  # it takes half a minute, beside the other stages
             if buckets and stage is REFINE_DESCRIPTIONS and resources.server is None:
                 wait_began = time.monotonic()
-                resources = resources.model_copy(update={"server": _address(language_model)})
+                resources = resources.model_copy(update={"server": _address(language_model, warnings)})
                 waited_s = time.monotonic() - wait_began
             results = map_stage(stage, buckets, walk, resources)
             stages[stage.name] = _report(results)
@@ -89,15 +91,17 @@ def build_corpus(
         stages=stages,
         language_model_wait_s=waited_s,
         wall_s=time.monotonic() - began,
+        warnings=warnings,
     )
 
 
-def _address(language_model: EmbeddedLanguageModel) -> str:
+def _address(language_model: EmbeddedLanguageModel, warnings: list[str]) -> str:
     try:
         return language_model.address()
     except (ServerError, AssetError) as error:
         # Its units are refused as transient and wait for the next run; everything else of this run is kept.
-        get_run_logger().error("the embedded language model is not available: %s", error)
+        warnings.append(f"the embedded language model is not available: {error}")
+        get_run_logger().error(warnings[-1])
         return "http://127.0.0.1:9/v1"  # the discard port: refuses at once
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from pipeline.local_server import HOST, LocalServer
 
@@ -48,5 +48,6 @@ def prefect_api() -> Iterator[None]:
         PrefectServer(Path(folder) / "prefect.log") as server,
     ):
         server.wait_until_ready(START_TIMEOUT_S)
-        with temporary_settings({PREFECT_API_URL: f"{server.origin}/api"}):
+        # Logs kept by a server that ends with the command would be read by nobody.
+        with temporary_settings({PREFECT_API_URL: f"{server.origin}/api", PREFECT_LOGGING_TO_API_ENABLED: False}):
             yield

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.answer_server import AnswerServer
@@ -71,3 +72,37 @@ def test_killed_and_started_again(
 
     assert again.returncode == 0, again.stderr
     assert content(root) == uninterrupted
+
+
+@pytest.mark.slow
+def test_ctrl_c_finishes_the_shards_under_way_says_so_and_leaves_no_server(
+    clips: Path, tmp_path: Path, start: CommandLine, facescribe: Facescribe, answers: AnswerServer
+) -> None:
+    root = tmp_path / "corpus"
+    process = start("build", clips, "--root", root, *server_arguments(answers))
+    wait_for(lambda: list(root.glob("receipts/probe_videos/*")) and list(root.glob("tmp/*")), process)
+    servers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopping once the shards under way are written" in errors
+    assert "interrupted; what was finished is kept, the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert servers
+    assert not psutil.wait_procs(servers, timeout=20)[1]
+    assert not list(root.glob("tmp/*")), "a shard under way was thrown away"
+    assert facescribe("build", clips, "--root", root, *server_arguments(answers)).returncode == 0
+
+
+@pytest.mark.slow
+def test_of_two_builds_at_once_both_end_well_or_one_is_told(
+    clips: Path, tmp_path: Path, start: CommandLine, facescribe: Facescribe, answers: AnswerServer
+) -> None:
+    root = tmp_path / "corpus"
+    both = [start("build", clips, "--root", root, *server_arguments(answers)) for _ in range(2)]
+    ended = [(process.communicate(timeout=240), process.returncode) for process in both]
+    assert sorted(code for _, code in ended) in ([0, 0], [0, 1]), ended
+    for (_, errors), code in ended:
+        assert code == 0 or "another run committed snapshot 1" in errors
+    again = facescribe("build", clips, "--root", root, *server_arguments(answers))
+    assert "nothing to do: snapshot 1 is up to date" in again.stdout, again.stdout + again.stderr
