@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -345,6 +346,8 @@ def main() -> None:
     except KeyError as error:
         _fail(str(error.args[0]) if error.args else repr(error), FAILED)
     except OSError as error:
+        if error.errno == errno.ENOSPC or "[errno 28]" in str(error):  # Arrow tells it in words only
+            _fail("no space left on the disk; what was finished is kept: free some and run the same command", FAILED)
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +106,32 @@ def test_of_two_builds_at_once_both_end_well_or_one_is_told(
         assert code == 0 or "another run committed snapshot 1" in errors
     again = facescribe("build", clips, "--root", root, *server_arguments(answers))
     assert "nothing to do: snapshot 1 is up to date" in again.stdout, again.stdout + again.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 5 MB, which one command can make larger."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_after_making_room_the_run_goes_on(
+    small_disk: Path, assets: Callable[[str], Path], facescribe: Facescribe, answers: AnswerServer
+) -> None:
+    root, source = small_disk / "corpus", assets("WolfgangLanger_Pexels.mp4")
+    full = facescribe("build", source, "--root", root, *server_arguments(answers))
+    assert full.returncode == 1
+    assert "no space left on the disk; what was finished is kept" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list(root.glob("snapshots/*"))
+    assert not list(root.glob("tmp/*"))
+
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    again = facescribe("build", source, "--root", root, *server_arguments(answers))
+    assert again.returncode == 0, again.stderr
+    assert len(content(root)["descriptions"]) == 1
