@@ -4,7 +4,8 @@
     python bench/acceptance.py data/demo/corpus --server http://127.0.0.1:8101/v1
 
 Each track's evidence is asked about whole, and in `--samples` seeded choices of one, two and three of its events, so
-that few tracks give many questions. Prints a table in Markdown, and every answer that was refused.
+that few tracks give many questions. `--invented N` asks about N seeded evidences of any actions instead: the prompt was
+not chosen on those. Prints a table in Markdown, and every answer that was refused.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Iterator
 from pipeline.descriptions.ask import Reply, ask_all
 from pipeline.descriptions.check import check
 from pipeline.descriptions.draft import draft_text
-from pipeline.descriptions.evidence import Evidence
+from pipeline.descriptions.evidence import Evidence, EvidenceEvent
 from pipeline.descriptions.refine_stage import RefineConfig, request_of
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Unit
+from schemas.actions import FACIAL_ACTIONS, INTENSITIES
 from schemas.descriptions import DRAFTS
 
 
@@ -34,6 +36,27 @@ def questions(corpus: Corpus, samples: int) -> Iterator[Evidence]:
             for _ in range(samples if len(evidence.events) >= num_events else 0):
                 chosen = sorted(chance.sample(evidence.events, num_events), key=lambda event: event.onset_s)
                 yield evidence.model_copy(update={"events": tuple(chosen)})
+
+
+def invented(number: int) -> Iterator[Evidence]:
+    """Evidences of one to three actions of any kind, one after the other, each one second long."""
+    chance = random.Random(1)
+    for _ in range(number):
+        actions = chance.sample(sorted(FACIAL_ACTIONS), chance.randint(1, 3))
+        yield Evidence(duration_s=5.0, events=tuple(_event(name, at, chance) for at, name in enumerate(actions)))
+
+
+def _event(action: str, onset_s: float, chance: random.Random) -> EvidenceEvent:
+    side = "middle" if FACIAL_ACTIONS[action].middle else chance.choice(["both", "both", "left", "right"])
+    return EvidenceEvent(
+        action=action,
+        side=side,
+        onset_s=onset_s,
+        apex_s=onset_s + 0.5,
+        offset_s=onset_s + 1.0,
+        peak=0.6,
+        intensity=chance.choice(INTENSITIES),
+    )
 
 
 def unit_of(evidence: Evidence) -> Unit:
@@ -56,9 +79,13 @@ def main() -> None:
     parser.add_argument("root", help="a corpus folder")
     parser.add_argument("--server", required=True, help="address of the language-model server")
     parser.add_argument("--samples", type=int, default=2, help="choices of each size per track")
+    parser.add_argument("--invented", type=int, default=0, help="ask about so many invented evidences instead")
     arguments = parser.parse_args()
 
-    asked = list(questions(Corpus(arguments.root), arguments.samples))
+    if arguments.invented:
+        asked = list(invented(arguments.invented))
+    else:
+        asked = list(questions(Corpus(arguments.root), arguments.samples))
     requests = [request_of(unit_of(evidence), RefineConfig()) for evidence in asked]
     ended: Counter[str] = Counter()
     for position, answer in ask_all(requests, address=arguments.server, concurrency=8):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
+from pipeline import progress
 from pipeline.local_server import HOST, LocalServer
 
 START_TIMEOUT_S = 120.0
@@ -47,7 +48,9 @@ def prefect_api() -> Iterator[None]:
         tempfile.TemporaryDirectory(prefix="facescribe-") as folder,
         PrefectServer(Path(folder) / "prefect.log") as server,
     ):
+        progress.report("start_prefect", 0, done=0, total=1)
         server.wait_until_ready(START_TIMEOUT_S)
+        progress.report("start_prefect", 0, done=1, total=1)
         # Logs kept by a server that ends with the command would be read by nobody.
         with temporary_settings({PREFECT_API_URL: f"{server.origin}/api", PREFECT_LOGGING_TO_API_ENABLED: False}):
             yield

@@ -150,12 +150,10 @@ def _page_facts(
 
 
 def _rejects(corpus: Corpus) -> list[dict[str, Any]]:
-    """Every reject in the order of the walk, with its video's path even where the stage did not know it."""
-    paths = dict(zip(*corpus.arrow("videos", ["video_id", "path"]).to_pydict().values(), strict=True))
+    """Every reject in the order of the walk."""
     order = {stage.name: number for number, stage in enumerate(WALK)}
-    rejects: list[dict[str, Any]] = corpus.arrow("rejects").to_pylist()
-    for reject in rejects:
-        reject["path"] = reject["path"] or paths.get(reject["video_id"])
+    frame = corpus.rejects().astype(object)
+    rejects: list[Any] = frame.where(frame.notna(), None).to_dict(orient="records")
     return sorted(rejects, key=lambda reject: (order.get(reject["stage"], len(WALK)), reject["path"] or ""))
 
 
