@@ -101,3 +101,13 @@ def test_units_and_meanings_travel_in_the_files(corpus: Corpus) -> None:
 def test_what_is_not_there_is_told_with_what_is(corpus: Corpus, ask: Callable[[Corpus], object], words: str) -> None:
     with pytest.raises(KeyError, match=words):
         ask(corpus)
+
+
+def test_the_python_of_the_readme_runs_as_printed(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = (part.partition("```")[0] for part in readme.split("```python\n")[1:])
+    assert '"data/corpus"' in block
+    names: dict[str, Any] = {}
+    exec(block.replace('"data/corpus"', repr(str(corpus.store.root))), names)
+    assert names["curves"].shape[1] == 52
+    assert len(names["clips"]) == 1

@@ -141,7 +141,7 @@ def test_a_limit_shows_fewer_tracks_and_says_so(hostile_corpus: Corpus, tmp_path
     text = " ".join(Seen(page).text.split())
     assert page.count("<article") == 1
     assert "This page shows the first 1 of 3 tracks" in text
-    assert "write_gallery(corpus, path, limit=3)" in text
+    assert "facescribe gallery --limit 3" in text
     with pytest.raises(ValueError, match="got -1"):
         write_gallery(hostile_corpus, tmp_path / "gallery.html", limit=-1)
 
