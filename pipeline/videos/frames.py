@@ -1,12 +1,13 @@
 """Decode a video's frames with their presentation times: the only module that opens a video file.
 
 decord reads first. PyAV reads where decord is known to be wrong (edit lists: times that start below zero, frame numbers
-that shift) or cannot read at all (AV1, broken indexes). Frames are the displayed picture: a rotation that the container
-asks for has been applied.
+that shift; rotated pictures, on whose padding it fails) or cannot read at all (AV1, broken indexes). Frames are the
+displayed picture: a rotation that the container asks for has been applied.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -66,7 +67,7 @@ def probe(path: Path) -> VideoFacts:
     """
     _refuse_unreadable(path)
     facts, times_s = _probe_container(path)
-    if _decord_agrees(path, times_s):
+    if facts["rotation_deg"] == 0 and _decord_agrees(path, times_s):
         decoder = decord_version()
     else:
         times_s = np.array([frame.time_s for frame in _read_with_av(path)])
@@ -137,9 +138,8 @@ def _probe_container(path: Path) -> tuple[dict[str, Any], NDArray[np.float64]]:
                 "corrupt", f"{path.name} begins like a video and cannot be opened: {error.strerror}"
             ) from error
         raise VideoError("not_a_video", f"{path.name} is no media container that is known") from error
-    except (
-        Exception
-    ) as error:  # PyAV raises many kinds on damaged files (IndexError, UnicodeDecodeError, StopIteration)
+    except Exception as error:
+        # PyAV raises many kinds on damaged files: IndexError, UnicodeDecodeError, StopIteration.
         raise VideoError("corrupt", f"{path.name} does not decode: {type(error).__name__}: {error}") from error
 
 
@@ -215,4 +215,7 @@ def _read_with_av(path: Path) -> Iterator[Frame]:
 
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # decord begins with the time of day and a place in its own source: two runs must give the same words.
+    return re.sub(r"^\[[\d:]+\] \S+ ", "", lines[0])[:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.videos.frames import VideoError, av_version, decord_version, probe, read_frames
+from pipeline.videos.frames import VideoError, _first_line, av_version, decord_version, probe, read_frames
 
 
 def write_video(
@@ -69,6 +70,47 @@ def test_times_below_zero_of_an_edit_list_go_to_av(tmp_path: Path, assets: Calla
     facts = probe(path)
     assert facts.decoder == av_version()
     assert next(read_frames(path, facts.decoder)).time_s >= 0
+
+
+# Rows of the display matrix in an mp4's track header, for a clockwise turn, and the corner that the first one turns to.
+TURNS = {90: ((0, 1, -1, 0), "top right"), 180: ((-1, 0, 0, -1), "bottom right"), 270: ((0, -1, 1, 0), "bottom left")}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("size", [(64, 48), (640, 384)])
+def test_a_turned_video_is_read_as_it_is_displayed(tmp_path: Path, turn: int, size: tuple[int, int]) -> None:
+    width, height = size
+    picture = np.full((height, width, 3), 40, np.uint8)
+    picture[: height // 3, : width // 3] = 250  # the top left corner is bright
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=30, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    (a, b, c, d), corner = TURNS[turn]
+    content[matrix : matrix + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+    facts = probe(path)
+    frame = next(read_frames(path, facts.decoder))
+
+    assert (facts.width_px, facts.height_px) == (size if turn == 180 else size[::-1])
+    assert frame.rgb.shape == (facts.height_px, facts.width_px, 3)
+    corners = {
+        f"{y_name} {x_name}": frame.rgb[y, x].mean()
+        for y_name, y in (("top", slice(8)), ("bottom", slice(-8, None)))
+        for x_name, x in (("left", slice(8)), ("right", slice(-8, None)))
+    }
+    assert max(corners, key=lambda name: corners[name]) == corner
+
+
+def test_a_decoders_words_do_not_hold_the_time_of_day() -> None:
+    words = _first_line(RuntimeError("[18:31:17] /src/runtime/ndarray.cc:171: Check failed: sizes differ\nstack"))
+    assert words == "Check failed: sizes differ"
 
 
 def test_a_file_cut_short_is_corrupt_even_where_it_still_plays(tmp_path: Path) -> None:
