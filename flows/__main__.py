@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -85,8 +85,9 @@ def build(
         _fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     from pipeline.inspection.corpus import Corpus
 
-    _print_build(Corpus(root), report)
-    if not Corpus(root).snapshot.counts["tracks"]:
+    corpus = Corpus(root)
+    _print_build(corpus, report)
+    if not corpus.snapshot.counts["tracks"]:
         _fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
 
 
@@ -107,14 +108,11 @@ def run_flow(source: Path, root: Path, what: BuildConfig, how: Resources, bucket
     with embedded_language_model() as language_model:
         if how.server is None:
             language_model.warm_up()  # starts beside Prefect
-        from prefect.task_runners import ThreadPoolTaskRunner
-
         from flows.corpus import build_corpus
         from flows.prefect_api import prefect_api
 
-        runner: Any = ThreadPoolTaskRunner(max_workers=how.workers)
         with prefect_api():
-            return build_corpus.with_options(task_runner=runner)(source, root, what, how, buckets)
+            return build_corpus(source, root, what, how, buckets)
 
 
 def _print_build(corpus: Corpus, report: BuildReport | None) -> None:
@@ -337,25 +335,32 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Run the command line. A foreseen error is one line on standard error, and the exit code says its kind."""
-    from pipeline.assets import AssetError
+    try:
+        app()
+    except Exception as error:
+        _fail(*_foreseen(error))
+
+
+def _foreseen(error: Exception) -> tuple[str, int]:
+    """The line and the exit code of an error that a user can mend; any other is raised again."""
+    from pipeline.assets import AssetError  # all here, so that `--help` does not load them
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
 
-    try:
-        app()
-    except (SourceError, ConfigError) as error:
-        _fail(str(error), WRONG_USAGE)
-    except (StoreError, SnapshotConflictError, AssetError, ServerError) as error:
-        _fail(str(error), FAILED)
-    except KeyError as error:
-        _fail(str(error.args[0]) if error.args else repr(error), FAILED)
-    except OSError as error:
+    if isinstance(error, (SourceError, ConfigError)):
+        return str(error), WRONG_USAGE
+    if isinstance(error, (StoreError, SnapshotConflictError, AssetError, ServerError)):
+        return str(error), FAILED
+    if isinstance(error, KeyError):
+        return str(error.args[0]) if error.args else repr(error), FAILED
+    if isinstance(error, OSError):
         if error.errno == errno.ENOSPC or "[errno 28]" in str(error):  # Arrow tells it in words only
-            _fail("no space left on the disk; what was finished is kept: free some and run the same command", FAILED)
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
+            return "no space left on the disk; what was finished is kept: free some and run the same command", FAILED
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED
+    raise error
 
 
 if __name__ == "__main__":

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from flows.stage_task import map_stage
@@ -46,10 +44,7 @@ class BuildReport(BaseModel):
     warnings: list[str]
 
 
-TASK_RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)
-
-
-@flow(name="build-corpus", task_runner=TASK_RUNNER)
+@flow(name="build-corpus")
 def build_corpus(
     source: Path,
     root: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import BoundedSemaphore
 from typing import Any
 
 from prefect import task
@@ -22,8 +23,14 @@ def run_shard(name: str, bucket: int, stage: Stage[Any], walk: Walk, resources: 
 
 
 def map_stage(stage: Stage[Any], buckets: Sequence[int], walk: Walk, resources: Resources) -> list[ShardResult]:
-    """Run the shards over the flow's task runner; wait for all of them before the first failure is raised."""
-    futures = [run_shard.submit(stage.name, bucket, stage, walk, resources) for bucket in buckets]
+    """Run the shards over the flow's task runner, `resources.workers` at a time; raise the first failure at the end."""
+    slots = BoundedSemaphore(resources.workers)  # taken before a shard is submitted, so that none waits in a thread
+    futures = []
+    for bucket in buckets:
+        slots.acquire()
+        future = run_shard.submit(stage.name, bucket, stage, walk, resources)
+        future.add_done_callback(lambda _: slots.release())
+        futures.append(future)
     for future in futures:
         future.wait()
     return [future.result() for future in futures]

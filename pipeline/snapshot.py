@@ -35,10 +35,6 @@ class Snapshot(BaseModel):
     rejects: dict[str, int]
     receipts: list[Receipt]
 
-    def receipt(self, stage: str, bucket: int) -> Receipt | None:
-        """What `stage` wrote for this bucket in this snapshot."""
-        return next((r for r in self.receipts if r.stage == stage and r.bucket == bucket), None)
-
     def has_just(self, receipts: Iterable[Receipt]) -> bool:
         """Whether these receipts, in any order, are the snapshot's."""
         return self.receipts == _in_order(receipts)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from pipeline.actions.config import ActionConfig
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, Unit
+from pipeline.tracks.stage import NETWORKS
 from schemas.actions import ACTIONS
 from schemas.table import read_cell, write_cell
 from schemas.tracks import TRACKS
-
-NETWORKS = "face_landmarker.task"
 
 if TYPE_CHECKING:
     from pipeline.actions.blendshapes import BlendshapeNetwork

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from pipeline import progress
 from pipeline.assets import AssetError, cache_folder, fetch
-from pipeline.descriptions.refine_stage import EMBEDDED_MODEL
+from pipeline.descriptions.refine_stage import EMBEDDED_MODEL, EMBEDDED_WEIGHTS
 from pipeline.descriptions.server import EmbeddedServer, ServerSettings
 from pipeline.local_server import ServerError
 
-WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_TIMEOUT_S = 300.0
 
 
@@ -28,12 +27,12 @@ def model_folder() -> Path:
     """
     folder = cache_folder() / "models" / EMBEDDED_MODEL
     if not folder.is_dir():
-        weights = fetch(WEIGHTS)
+        weights = fetch(EMBEDDED_WEIGHTS)
         folder.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pipeline.descriptions.model", str(weights), str(folder)]
         converted = subprocess.run(command, capture_output=True, text=True, check=False)  # torch's memory goes with it
         if converted.returncode:
-            raise ServerError(f"converting {WEIGHTS} failed: {converted.stderr.strip()[-500:]}")
+            raise ServerError(f"converting {EMBEDDED_WEIGHTS} failed: {converted.stderr.strip()[-500:]}")
     return folder
 
 

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pipeline.assets import ASSETS
 from pipeline.run import unexpected
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, StageConfig, Unit
 from schemas.answer import MAX_CLAIMS, Answer
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 PROMPTS = Path(__file__).with_name("prompts")
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
-EMBEDDED_REVISION = "gguf sha256 b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53, as bfloat16"
+EMBEDDED_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_REVISION = f"gguf sha256 {ASSETS[EMBEDDED_WEIGHTS].sha256}, as bfloat16"
 
 
 class RefineConfig(StageConfig):
@@ -38,7 +40,7 @@ class RefineConfig(StageConfig):
     model_revision: str = EMBEDDED_REVISION
     """Revision or hash of the weights. Change it when the server's weights change under the same name."""
 
-    model_licence: str = "Apache-2.0"
+    model_licence: str = ASSETS[EMBEDDED_WEIGHTS].licence
     """Licence of the weights."""
 
     engine: str = "vllm 0.32.0"
@@ -46,6 +48,12 @@ class RefineConfig(StageConfig):
 
     prompt: str = "refine_1"
     """Name of a file in pipeline/descriptions/prompts."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        _prompt(name)  # a misspelt name is told before anything is computed
+        return name
 
     max_notes: int = Field(default=3, ge=1)
     """Strongest events told to the model, as short notes without times."""
