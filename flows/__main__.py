@@ -302,6 +302,67 @@ def serve(
 
 
 @app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder, or one that this command began.")],
+    clips: Annotated[int, typer.Option(min=1, help="How many clips. More of them later: the first stay.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips; another, other people.")] = 7,
+    distractors: Annotated[
+        str, typer.Option(help="What makes clips hard: names with commas between, all, none.")
+    ] = "all",
+    size: Annotated[str, typer.Option(help="Width and height in pixels, both even.")] = "640x360",
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Length of a clip; an expression takes 2.5, then comes again.")] = 2.5,
+    workers: Annotated[int | None, typer.Option(min=1, help="Clips rendered side by side; one per core.")] = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="Also write sheet.png: a filmstrip of each of 24 clips.")
+    ] = False,
+) -> None:
+    """Render face clips whose truth is known: OUT/*.mp4 and OUT/truth.parquet, one row per face.
+
+    Drawn people (CC0) show happiness, sadness, anger, surprise, fear, disgust, contempt or nothing. The truth says of
+    every frame what each face does, where it is, how it is turned and how much of it is seen. Such clips prove that a
+    chain measures what was drawn, not how well it measures people.
+
+    Distractors: head_motion, camera_shake, speech, blinks, flicker, occluding_hand, occluding_bar, crossing, cut,
+    leave_and_return, profile, small, several, short_miss, variable_frame_rate. They are dealt out in turn, to some
+    clips two at once; `all` leaves a quarter of the clips plain, and so does `none` among names.
+
+        facescribe synth --clips 200 --seed 7 data/synthetic
+
+        facescribe synth --clips 20 --distractors crossing,cut --sheet data/hard
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    from flows.console import console, progress_bars
+    from pipeline.synthetic.corpus import ALL, FolderError, WorkerError, write_corpus
+    from pipeline.synthetic.distractors import DistractorError
+    from pipeline.synthetic.plan import ClipError
+
+    names = ALL if distractors == "all" else [name for part in distractors.split(",") if (name := part.strip())]
+    workers = workers or len(os.sched_getaffinity(0))
+    try:
+        width, _, height = size.partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise ClipError(f"size {size!r}: expected WIDTHxHEIGHT, such as 640x360")
+        picture = (int(width), int(height))
+        with progress_bars():
+            truth = write_corpus(
+                out, clips, seed, distractors=names, size=picture, fps=fps, seconds=seconds, workers=workers
+            )
+    except (DistractorError, ClipError, FolderError) as error:
+        _fail(str(error), WRONG_USAGE)
+    except WorkerError as error:
+        _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted; finished clips are kept, the same command goes on from there", INTERRUPTED)
+    console.print(f"truth: {truth.resolve()}", highlight=False, soft_wrap=True)
+    if sheet:
+        from pipeline.synthetic.sheet import write_sheet
+
+        console.print(f"sheet: {write_sheet(out, out / 'sheet.png').resolve()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def assets(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing out of its packages.")] = False,
 ) -> None:

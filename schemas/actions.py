@@ -77,10 +77,48 @@ SPAN = pa.struct(
     ]
 )
 
+UNMEASURED_REASONS = {
+    "unclear": "the landmark network hardly sees a face",
+    "turned_away": "the head is turned too far",
+    "blurred": "the picture is blurred",
+    "too_small": "the face is too small",
+    "covered": "something is in front of it",
+}
+"""Why nothing at all can be measured in a frame."""
+
+UNCLEAR_REASONS = {
+    "not_told": "the measurement cannot tell this action at all",
+    "far_side": "the head is turned so that this side is hidden",
+    "covered": "something is in front of the part of the face that shows it",
+    "rest_unknown": "the face was never seen surely at rest",
+    "in_between": "too much for rest, too little for an event, or the flank of an event",
+}
+"""Why an action can neither be told nor denied in a stretch in which the face as a whole can be measured."""
+
+ACTION_SIDES = ("left", "right")
+"""The last axis of the measures, the person's own; an action of the middle has the same in both."""
+
+UNCLEAR_SPAN = pa.struct(
+    [
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+    ]
+)
+
+_PER_ACTION: dict[str, int | None] = {"action": len(FACIAL_ACTIONS), "side": len(ACTION_SIDES)}
+
+
+def _in_words(reasons: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
 ACTIONS = Table(
     name="actions",
-    version=1,
-    meaning="one row per track: blendshapes over time, events against the track's own baseline, what was measurable",
+    version=2,
+    meaning="one row per track: facial actions over time, events against the track's own rest, what was measurable",
     primary_key=("track_id",),
     columns=(
         column("track_id", pa.string(), "the track"),
@@ -95,13 +133,48 @@ ACTIONS = Table(
             unit="0..1",
         ),
         column("baseline", pa.list_(pa.float32()), "resting score of each blendshape in this track [52]", unit="0..1"),
+        tensor(
+            "measures",
+            "float32",
+            {"frame": None, **_PER_ACTION},
+            "how far each action is under way, in the order of schemas.actions.FACIAL_ACTIONS, left and right: 0 as in "
+            "the average resting face, 1 the whole movement, as calibrated on rendered faces",
+        ),
+        tensor("rest", "float32", _PER_ACTION, "measure of this track's own resting face"),
+        tensor(
+            "rest_share",
+            "float32",
+            _PER_ACTION,
+            "part of the measurable frames that lies at rest; where it is small the rest is a guess",
+            unit="0..1",
+        ),
+        tensor(
+            "measurable",
+            "uint8",
+            {"frame": None, **_PER_ACTION},
+            "1 where the action can be measured on this side in this frame, else 0",
+        ),
         column(
             "events",
             pa.list_(EVENT),
-            "actions that rose above the baseline: onset, apex and offset in seconds, peak above the baseline, "
-            f"side ({', '.join(SIDES)}; the person's own), intensity ({', '.join(INTENSITIES)})",
+            "actions that surely rose above rest: onset, apex and offset in seconds, peak above rest (1 the whole "
+            f"movement), side ({', '.join(SIDES)}; the person's own), intensity ({', '.join(INTENSITIES)})",
         ),
-        column("is_measurable", pa.list_(pa.bool_()), "whether actions could be measured in this frame [T]"),
-        column("unmeasured", pa.list_(SPAN), "stretches in which nothing could be measured, and why", unit="second"),
+        column(
+            "is_measurable", pa.list_(pa.bool_()), "whether the face as a whole could be measured in this frame [T]"
+        ),
+        column(
+            "unmeasured",
+            pa.list_(SPAN),
+            f"stretches in which nothing could be measured, and why. {_in_words(UNMEASURED_REASONS)}",
+            unit="second",
+        ),
+        column(
+            "unclear",
+            pa.list_(UNCLEAR_SPAN),
+            "stretches of the measured face in which one action on one side can neither be told nor denied, and why. "
+            f"{_in_words(UNCLEAR_REASONS)}",
+            unit="second",
+        ),
     ),
 )

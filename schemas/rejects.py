@@ -19,10 +19,19 @@ class Reason:
 
 REASONS: dict[str, Reason] = {
     "unreadable": Reason("the file could not be opened or read", is_transient=True),
+    "not_a_file": Reason("the path is no regular file: a pipe, a device, or a symbolic link that leads back to itself"),
+    "file_changed": Reason("the file was changed between its listing and the end of its reading", is_transient=True),
     "empty_file": Reason("the file has no bytes"),
     "not_a_video": Reason("no demuxer recognises the file as a media container"),
     "no_video_stream": Reason("the container holds no video stream, only audio or data"),
     "corrupt": Reason("the video stream does not decode to its end"),
+    "no_times": Reason("the stream does not say when its frames are shown, or its clock jumps back"),
+    "size_changes": Reason("the picture changes its shape in the middle of the video"),
+    "too_large": Reason("the frames, their number or the memory that they need are beyond the limits"),
+    "decoder_hung": Reason(
+        "the decoder gave no frame for the time limit and was ended; perhaps the machine's fault", is_transient=True
+    ),
+    "decoder_crashed": Reason("the decoder's process ended; perhaps for want of memory", is_transient=True),
     "no_face": Reason("no face was found in any frame, or none for long enough to be a track"),
     "nothing_measurable": Reason("the face was never visible well enough to measure an action"),
     "track_too_short": Reason("the track has too few frames for one training clip"),

@@ -30,7 +30,7 @@ VIDEOS = Table(
     columns=(
         column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
         column("unit_key", pa.string(), UNIT_KEY_MEANING),
-        column("path", pa.string(), "path below the source folder; where it was found, never what it is"),
+        column("path", pa.string(), "path below the source folder, odd bytes as \\xNN; never what the video is"),
         column("other_paths", pa.list_(pa.string()), "paths of further files with the same bytes"),
         column("size_bytes", pa.int64(), "size of the file", unit="byte"),
         column("duration_s", pa.float64(), "from the first frame's presentation to the end of the last", unit="second"),

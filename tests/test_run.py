@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import run as running
+from pipeline import store as storing
 from pipeline.run import ReconcileError, ShardInput, ShardResult, each_unit, run_stage
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, StageConfig, Unit, content_hash
 from pipeline.store import Receipt, Store
 from schemas.rejects import REJECTS
-from schemas.table import UNIT_KEY_MEANING, Table, column
+from schemas.table import UNIT_KEY_MEANING, SchemaError, Table, column
 
 WORDS = Table(
     "words",
@@ -177,8 +181,6 @@ def test_a_reason_outside_the_closed_list_is_refused() -> None:
 
 
 def test_a_shard_says_what_it_was_made_from(store: Store) -> None:
-    import pyarrow.parquet as pq
-
     result = run(Counter(), store, {"a": "smile"})
     metadata = pq.read_schema(store.path(result.receipt.files["videos"])).metadata
     assert b'"stage": "measure_lengths"' in metadata[b"made_from"]
@@ -205,3 +207,136 @@ def test_taking_over_gives_what_computing_afresh_gives(
         second.num_taken_over == sum(before.get(name) == word for name, word in after.items())
         or first.receipt.key == second.receipt.key
     )
+
+
+PAGES = Table(
+    "crops",  # a name that the store knows
+    1,
+    "a word, again and again",
+    ("video_id", "number"),
+    (
+        column("video_id", pa.string(), "id"),
+        column("number", pa.int32(), "number"),
+        column("unit_key", pa.string(), UNIT_KEY_MEANING),
+        column("text", pa.binary(), "the word"),
+    ),
+)
+Give = Callable[[str], Iterator[dict[str, Any]]]
+
+
+def copy_out(give: Give) -> Stage[StageConfig]:
+    """A stage that hands over what `give` gives for each word, one row at a time."""
+
+    def work(unit: Unit) -> Done:
+        rows = ({"video_id": unit.unit_id, **row} for row in give(unit.row(WORDS)["word"]))
+        return Done(unit, {"crops": rows})
+
+    reads = (Read(WORDS, ("video_id", "word")),)
+    return Stage("copy_out", 1, reads, (PAGES,), "video_id", StageConfig, lambda units, *_: each_unit(units, work))
+
+
+def run_copy_out(give: Give, store: Store, words: list[str], previous: Receipt | None = None) -> ShardResult:
+    rows = WORDS.rows({"video_id": f"{n:02d}", "word": word} for n, word in enumerate(words))
+    inputs = [ShardInput(content_hash([rows]), rows=rows)]
+    return run_stage(copy_out(give), 0, inputs, StageConfig(), Resources(), store, previous)
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows to a piece, and a few pieces to a row group."""
+    monkeypatch.setattr(running, "PIECE_BYTES", 200)
+    monkeypatch.setattr(storing, "ROW_GROUP_BYTES", 500)
+
+
+units_of_rows = st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=6)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(units_of_rows)
+def test_a_unit_whose_rows_break_off_is_refused_and_leaves_none_behind(
+    tmp_path_factory: pytest.TempPathFactory, units: list[tuple[int, bool]]
+) -> None:
+    def give(word: str) -> Iterator[dict[str, Any]]:
+        num_rows, breaks_off = word.split()
+        yield from ({"number": n, "text": b"." * (n % 40)} for n in range(int(num_rows) - 1))
+        if breaks_off == "True":
+            raise EOFError("the spool is cut short")
+        yield {"number": int(num_rows) - 1, "text": b""}
+
+    store = Store.open_or_create(tmp_path_factory.mktemp("pages") / "corpus", 1)
+    receipt = run_copy_out(give, store, [f"{num_rows} {breaks_off}" for num_rows, breaks_off in units]).receipt
+    pages = store.read(receipt.files["crops"]).to_pylist() if "crops" in receipt.files else []
+    whole = [(n, num_rows) for n, (num_rows, breaks_off) in enumerate(units) if not breaks_off]
+    assert [(row["video_id"], row["number"]) for row in pages] == [
+        (f"{n:02d}", number) for n, num_rows in whole for number in range(num_rows)
+    ]
+    assert all(row["text"] == (b"." * (row["number"] % 40)) or not row["text"] for row in pages)
+    assert (receipt.num_units, receipt.num_rejected) == (len(units), len(units) - len(whole))
+    for row in store.read(receipt.files["rejects"]).to_pylist() if "rejects" in receipt.files else []:
+        assert "EOFError: the spool is cut short (test_run.py:" in row["detail"]
+    assert not list(store.root.glob("tmp/*"))
+
+    again = run_copy_out(give, store, [*(f"{num_rows} {breaks}" for num_rows, breaks in units), "3 False"], receipt)
+    assert again.num_taken_over == len(whole)
+    assert store.read(again.receipt.files["crops"]).num_rows == len(pages) + 3
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_row_groups_are_bounded_and_a_large_unit_lies_in_several(store: Store) -> None:
+    result = run_copy_out(lambda _: ({"number": n, "text": b"." * 40} for n in range(100)), store, ["a", "b"])
+    with pq.ParquetFile(store.path(result.receipt.files["crops"])) as parquet:
+        groups = [parquet.read_row_group(group) for group in range(parquet.num_row_groups)]
+    assert len(groups) > 20
+    assert max(group.nbytes for group in groups) <= 500
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize(
+    ("give", "error", "words"),
+    [
+        pytest.param(lambda _: iter(()), ReconcileError, "neither a row nor a reason", id="no row"),
+        pytest.param(
+            lambda _: ({"number": n % 30, "text": b"." * 40} for n in range(31)),
+            SchemaError,
+            "table crops: stage copy_out, unit 00: 31 rows have only 30 keys",
+            id="a key repeats far apart",
+        ),
+    ],
+)
+def test_rows_that_no_stage_may_give_fail_and_write_nothing(
+    store: Store, give: Give, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        run_copy_out(give, store, ["a"])
+    assert not list(store.root.glob("receipts/**/*.json"))
+    assert not list(store.root.glob("tmp/*"))
+
+
+def test_memory_does_not_grow_with_a_units_rows(store: Store) -> None:
+    held: list[int] = []
+    text = bytes(1 << 20)
+
+    def give(num_rows: str) -> Iterator[dict[str, Any]]:
+        for number in range(int(num_rows)):
+            held.append(pa.total_allocated_bytes())
+            yield {"number": number, "text": text}
+
+    before = pa.total_allocated_bytes()
+    written = run_copy_out(give, store, ["120"])
+    assert max(held) - before < 5 * storing.ROW_GROUP_BYTES
+
+    def read(units: Sequence[Unit], config: StageConfig, resources: Resources) -> Iterator[Outcome]:
+        (unit,) = units
+        for cell in unit.column(PAGES, "text"):
+            held.append(pa.total_allocated_bytes())
+            assert len(cell.as_buffer()) == len(text)
+        yield Done(unit, {"videos": [{"video_id": unit.unit_id, "length": 0}]})
+
+    held.clear()
+    file = written.receipt.files["crops"]
+    pages = Read(PAGES, ("video_id", "number", "text"))
+    stage = Stage("read_back", 1, (pages,), (LENGTHS,), "video_id", StageConfig, read)
+    run_stage(stage, 0, [ShardInput(file.content, file)], StageConfig(), Resources(), store)
+    assert len(held) == 120
+    assert max(held) - before < 5 * storing.ROW_GROUP_BYTES

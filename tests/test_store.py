@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import snapshot as snapshots
+from pipeline import store as storing
 from pipeline.snapshot import SnapshotConflictError
-from pipeline.store import Receipt, Store, StoreError
+from pipeline.store import LEFTOVER_S, Receipt, Store, StoreError
 from schemas.rejects import REJECTS
 from schemas.table import SCHEMA_VERSION
 
@@ -61,6 +65,37 @@ def test_equal_rows_are_one_file_and_its_name_is_its_hash(store: Store) -> None:
     first, second = (receipt(store, 0, REJECTS.rows([reject("a")])).files["rejects"] for _ in range(2))
     assert first == second
     assert hashlib.sha256(Path(store.path(first)).read_bytes()).hexdigest().startswith(first.content)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60)), max_size=12))
+def test_what_a_writer_takes_back_was_never_there(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int]]
+) -> None:
+    store = Store.open_or_create(tmp_path_factory.mktemp("store") / "corpus", 1)
+    kept: list[str] = []
+    with pytest.MonkeyPatch.context() as patch, store.writer(REJECTS, 0, {}) as writer:
+        patch.setattr(storing, "ROW_GROUP_BYTES", 1000)
+        for step, (num_rows, num_kept) in enumerate(steps):
+            ids = [f"{step} {number}" for number in range(num_rows)]
+            writer.append(REJECTS.rows([reject(name) for name in ids]))
+            kept = [*kept, *ids][:num_kept]
+            if num_kept < writer.num_rows:
+                writer.take_back(num_kept)
+            assert writer.num_rows == len(kept)
+    found = [] if writer.file is None else list(store.iter_batches(writer.file))
+    assert [name for group in found for name in group["unit_id"].to_pylist()] == kept
+    assert all(0 < group.nbytes <= 1000 for group in found)
+    assert not list(store.root.glob("tmp/*"))
+
+
+def test_leftovers_of_killed_runs_go_and_files_under_way_stay(store: Store) -> None:
+    killed, under_way = (store.root / "tmp" / name for name in ("killed", "under way"))
+    for path in (killed, under_way):
+        path.touch()
+    os.utime(killed, (0, time.time() - LEFTOVER_S - 60))
+    Store.open_or_create(store.root)
+    assert list(store.root.glob("tmp/*")) == [under_way]
 
 
 def test_no_rows_no_file(store: Store) -> None:

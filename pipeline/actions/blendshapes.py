@@ -78,6 +78,7 @@ _SUBSET = (  # the landmarks that the network reads, of 478
     387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
 )
 # fmt: on
+_OUTPUT = "StatefulPartitionedCall:0"
 
 
 class BlendshapeNetwork:
@@ -100,9 +101,6 @@ class BlendshapeNetwork:
         """
         if landmarks_px.shape[1:] != (NUM_LANDMARKS, 3):
             raise ValueError(f"landmarks: expected shape [T, {NUM_LANDMARKS}, 3], got {list(landmarks_px.shape)}")
-        subset = np.ascontiguousarray(landmarks_px[:, _SUBSET, :2], np.float32)
-        return np.array([self._forward(points) for points in subset], np.float32).reshape(-1, len(BLENDSHAPE_NAMES))
-
-    def _forward(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._network.setInput(points[None])  # a frame at a time: OpenCV refuses a batch in this network
-        return np.array(self._network.forward(), np.float32).reshape(-1)  # a copy: the next call writes over the output
+        subset = np.ascontiguousarray(landmarks_px[:, None, _SUBSET, :2], np.float32)
+        actions = [self._network(points)[_OUTPUT] for points in subset]  # one by one: the network takes no batch
+        return np.array(actions, np.float32).reshape(-1, len(BLENDSHAPE_NAMES))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pipeline.actions.thresholds import ActionThresholds, calibrated
 from pipeline.stage import StageConfig
-
-WEAKLY_MEASURED = frozenset({"cheek_raise", "nose_wrinkle", "brow_lower", "lip_corner_lower", "eye_widen"})
-"""Actions that the blendshape network often misses: that it sees nothing of them does not show that they are absent."""
 
 
 class ActionConfig(StageConfig):
-    """When a face counts as measurable, and when a score above its rest counts as an action."""
+    """When a face counts as measurable, and when a measure above its rest counts as an action."""
 
     max_yaw_deg: float = Field(default=40.0, gt=0)
     """Yaw, to either side, beyond which nothing is measured: the far half of the face is hidden."""
+
+    max_far_yaw_deg: float = Field(default=30.0, gt=0)
+    """Yaw beyond which the side of the face that turns away is not measured."""
+
+    max_far_mouth_yaw_deg: float = Field(default=25.0, gt=0)
+    """The same for the corners of the mouth, which the cheek hides sooner."""
 
     max_pitch_deg: float = Field(default=35.0, gt=0)
     """Pitch, up or down, beyond which nothing is measured."""
@@ -25,34 +31,31 @@ class ActionConfig(StageConfig):
     """Face presence below which a frame is not measured."""
 
     min_face_px: float = Field(default=40.0, ge=0)
-    """Median size of a track's face below which none of its frames is measured."""
+    """Size of a face, in each frame, below which the frame is not measured."""
+
+    min_sharpness_share: float = Field(default=0.1, ge=0)
+    """Share of its track's median sharpness below which a frame is too blurred to be measured."""
+
+    min_visibility: float = Field(default=0.5, ge=0, le=1)
+    """Visibility of a region below which something is in front of it, and its actions are not measured."""
 
     min_measurable_s: float = Field(default=0.3, ge=0)
     """A track of which less can be measured is refused."""
 
     baseline_quantile: float = Field(default=0.1, ge=0, le=1)
-    """Quantile of a blendshape over the track that counts as its resting score."""
+    """Quantile of a blendshape over the track that is stored as its resting score; events do not depend on it."""
+
+    rest_min_share: float = Field(default=0.2, gt=0, le=1)
+    """Share of a track's frames that must gather at one value of a measure for that to count as rest."""
 
     smoothing_s: float = Field(default=0.05, gt=0)
-    """Standard deviation of the Gaussian that smooths scores in time."""
-
-    enter_above: float = Field(default=0.3, gt=0)
-    """Score above rest that a movement must reach to be an event."""
-
-    enter_above_by_action: Mapping[str, float] = Field(
-        default={
-            "inner_brow_raise": 0.4,  # drifts with the smile
-            "outer_brow_raise": 0.4,
-            "brow_lower": 0.06,  # a clear knitting of the brows scores 0.1
-            "eye_widen": 0.2,
-            "lip_corner_lower": 0.2,
-            "lip_pucker": 0.5,  # a closed mouth at rest may score 0.45
-        }
-    )
-    """The same for actions to which the network reacts more or less than to the others."""
+    """Standard deviation of the Gaussian that smooths measures in time."""
 
     leave_ratio: float = Field(default=0.5, gt=0, le=1)
-    """Share of the entering score below which the event is over."""
+    """Share of `present_above` below which an event is over."""
+
+    apex_share: float = Field(default=0.9, gt=0, le=1)
+    """Share of an event's highest rise from which on its first summit is the apex."""
 
     min_event_s: float = Field(default=0.2, ge=0)
     """Shorter events are left out."""
@@ -63,12 +66,25 @@ class ActionConfig(StageConfig):
     asymmetry_ratio: float = Field(default=2.0, ge=1)
     """Stronger over weaker side from which an event belongs to one side only."""
 
-    moderate_ratio: float = Field(default=1.4, ge=1)
-    """Peak over entering score from which an event is moderate; below, it is slight."""
+    moderate_from: float = Field(default=0.4, gt=0)
+    """Peak above rest from which an event is moderate; below, it is slight. 1 is the whole movement."""
 
-    strong_ratio: float = Field(default=1.8, ge=1)
-    """Peak over entering score from which an event is strong."""
+    strong_from: float = Field(default=0.7, gt=0)
+    """Peak above rest from which an event is strong."""
 
-    def enter_for(self, action: str) -> float:
-        """Score above rest that a movement of `action` must reach to be an event."""
-        return self.enter_above_by_action.get(action, self.enter_above)
+    thresholds: Mapping[str, ActionThresholds] = Field(default_factory=calibrated)
+    """How each action is measured and judged. What is not given stays as calibrated."""
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _over_the_calibrated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        whole: dict[str, Any] = {action: one.model_dump() for action, one in calibrated().items()}
+        for action, changed in given.items():
+            if action not in whole:
+                nearest = get_close_matches(action, whole, 1, cutoff=0.0)[0]
+                raise ValueError(f"there is no action {action!r}, the nearest is {nearest!r}")
+            values = changed.model_dump() if isinstance(changed, ActionThresholds) else dict(changed)
+            if unknown := sorted(set(values) - set(ActionThresholds.model_fields)):
+                raise ValueError(f"{action}: unknown {unknown}, expected {sorted(ActionThresholds.model_fields)}")
+            whole[action] |= values
+        return whole

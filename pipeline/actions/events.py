@@ -1,6 +1,6 @@
-"""Find the events in 52 blendshape series: what rose above the face's own rest, when, on which side, how strongly.
+"""Find the events in the measures of a track: what rose above the face's own rest, when, on which side, how strongly.
 
-Shape letters: T = frames of a track.
+Shape letters: T = frames of a track, A = actions in the order of FACIAL_ACTIONS. Sides are left, right.
 """
 
 from __future__ import annotations
@@ -9,24 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.actions.config import ActionConfig
-from schemas.actions import FACIAL_ACTIONS, FacialAction
+from pipeline.actions.measurable import Flags, Series, UnclearSpan, spans
+from schemas.actions import ACTION_SIDES, FACIAL_ACTIONS
 
-Series = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+NOT_TOLD, REST_UNKNOWN, IN_BETWEEN = "not_told", "rest_unknown", "in_between"
 
-TURNED_AWAY, UNCLEAR, TOO_SMALL = "turned_away", "unclear", "too_small"
-
-_INDEX = {name: index for index, name in enumerate(BLENDSHAPE_NAMES)}
 _KERNEL_SIGMAS = 3.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """One action that rose above rest; times in seconds of presentation, `peak` is the score above rest."""
+    """One action that rose above rest; times in seconds of presentation, `peak` is the rise, 1 the whole movement."""
 
     action: str
     side: str
@@ -38,85 +33,67 @@ class Event:
 
 
 @dataclass(frozen=True)
-class UnmeasuredSpan:
-    """A stretch in which nothing could be measured; `why` is one of TURNED_AWAY, UNCLEAR, TOO_SMALL."""
+class _Sides:
+    """One action on both sides over one stretch: times_s [T], rises [T, 2] and where they were measured [T, 2]."""
 
-    start_s: float
-    end_s: float
-    why: str
+    times_s: Series
+    rises: Series
+    mask: Flags
+
+    def cut(self, run: slice) -> _Sides:
+        return _Sides(self.times_s[run], self.rises[run], self.mask[run])
 
 
-def measurability(
-    times_s: Series, presence: NDArray[np.float32], pose_deg: NDArray[np.float32], face_px: float, config: ActionConfig
-) -> tuple[Flags, list[UnmeasuredSpan]]:
-    """Say for each frame whether actions can be measured [T], and name the stretches in which they cannot.
+def rises_above(measures: Series, rest: Series, mask: Flags) -> Series:
+    """How far each measure [T, A, 2] lies above rest [A, 2]; 0 below it and where it was not measured."""
+    return np.where(mask, np.maximum(measures - rest, 0.0), 0.0)
 
-    times_s [T], presence [T] 0 to 1, pose_deg [T, 3] yaw, pitch, roll. A stretch runs from its first frame to its last.
+
+def smooth_rises(times_s: Series, rises: Series, mask: Flags, is_gap_before: Flags, sigma_s: float) -> Series:
+    """The rises [T, A, 2], each smoothed in time within its own measured stretches."""
+    smooth = rises.copy()
+    for a, s in np.ndindex(rises.shape[1:]):
+        for stretch in _stretches(mask[:, a, s], is_gap_before):
+            smooth[stretch, a, s] = smoothed(times_s[stretch], rises[stretch, a, s], sigma_s)
+    return smooth
+
+
+def find_events(times_s: Series, rises: Series, mask: Flags, is_gap_before: Flags, config: ActionConfig) -> list[Event]:
+    """Events of a track in the order of their onsets; none reaches across a gap or a frame in which it is unmeasured.
+
+    times_s [T] rising, rises [T, A, 2] as `smooth_rises` gives them, mask [T, A, 2], is_gap_before [T].
     """
-    is_turned = (np.abs(pose_deg[:, 0]) > config.max_yaw_deg) | (np.abs(pose_deg[:, 1]) > config.max_pitch_deg)
-    why = np.full(len(times_s), "", dtype=object)
-    why[presence < config.min_presence] = UNCLEAR
-    why[is_turned] = TURNED_AWAY
-    if face_px < config.min_face_px:
-        why[:] = TOO_SMALL
-    starts = np.flatnonzero(np.append(True, why[1:] != why[:-1]))
-    ends = np.append(starts[1:], len(why)) - 1
-    spans = [
-        UnmeasuredSpan(float(times_s[start]), float(times_s[end]), str(why[start]))
-        for start, end in zip(starts, ends, strict=True)
-        if why[start]
-    ]
-    return why == "", spans
-
-
-def baseline(scores: NDArray[np.float32], is_measurable: Flags, config: ActionConfig) -> NDArray[np.float32]:
-    """Resting score of each blendshape [52]: a low quantile of scores [T, 52] over the measurable frames.
-
-    Raises:
-        ValueError: no frame is measurable.
-    """
-    if not is_measurable.any():
-        raise ValueError("no frame is measurable, so there is no resting score: refuse the track before")
-    rest: NDArray[np.float32] = np.quantile(scores[is_measurable], config.baseline_quantile, axis=0).astype(np.float32)
-    return rest
-
-
-def above_rest(action: str, scores: NDArray[np.float32], rest: NDArray[np.float32]) -> dict[str, Series]:
-    """How far `action` lies above rest in each frame [T], per side, from scores [T, 52] and resting scores [52]."""
-    rise = np.clip(scores.astype(np.float64) - rest, 0.0, 1.0)
-    sides = {side: rise[:, [_INDEX[name] for name in names]].max(axis=1) for side, names in _sides(action)}
-    if action == "eye_narrow":  # a closing lid reads as a squint too, so what closes is taken out
-        closing = above_rest("eye_close", scores, rest)
-        return {side: np.clip(values - closing[side], 0.0, 1.0) for side, values in sides.items()}
-    return sides
-
-
-def _sides(action: str) -> list[tuple[str, tuple[str, ...]]]:
-    facial: FacialAction = FACIAL_ACTIONS[action]
-    if facial.middle:
-        return [("middle", facial.middle)]
-    return [("left", facial.left), ("right", facial.right)]
-
-
-def find_events(
-    times_s: Series,
-    scores: NDArray[np.float32],
-    is_measurable: Flags,
-    is_gap_before: Flags,
-    rest: NDArray[np.float32],
-    config: ActionConfig,
-) -> list[Event]:
-    """Events of a track in the order of their onsets; none reaches across a gap or an unmeasurable frame.
-
-    times_s [T] rising, scores [T, 52], is_measurable [T], is_gap_before [T], rest [52] as `baseline` gives it.
-    """
-    stretches = _stretches(is_measurable, is_gap_before)
     events = [
         event
-        for action in FACIAL_ACTIONS
-        for event in _events_of(action, times_s, above_rest(action, scores, rest), stretches, config)
+        for a, action in enumerate(FACIAL_ACTIONS)
+        if config.thresholds[action].is_told
+        for stretch in _stretches(mask[:, a, 0] | mask[:, a, 1], is_gap_before)
+        for event in _events_of(action, _Sides(times_s[stretch], rises[stretch, a], mask[stretch, a]), config)
     ]
     return sorted(events, key=lambda event: (event.onset_s, event.offset_s, event.action, event.side))
+
+
+def unclear_spans(
+    times_s: Series, rises: Series, rest_share: Series, mask: Flags, config: ActionConfig
+) -> list[UnclearSpan]:
+    """Where an action on a side was measured and can still neither be told nor denied.
+
+    All of the track where it is not told or its rest is unknown; else where it rises above `absent_below`, its events
+    included: their flanks are no clear rest either. rises and mask [T, A, 2], rest_share [A, 2].
+    """
+    found = []
+    for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
+        judged = config.thresholds[action]
+        for s, side in enumerate(("middle",) if facial.middle else ACTION_SIDES):
+            why = np.full(len(times_s), "", dtype=object)
+            why[rises[:, a, s] >= judged.absent_below] = IN_BETWEEN
+            if rest_share[a, s] < config.rest_min_share:
+                why[:] = REST_UNKNOWN
+            if not judged.is_told:
+                why[:] = NOT_TOLD
+            why[~mask[:, a, s]] = ""  # told by `measurability`
+            found += [UnclearSpan(action, side, *span) for span in spans(times_s, why)]
+    return found
 
 
 def _stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:
@@ -127,36 +104,32 @@ def _stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:
     return [slice(s, e) for s, e in zip(starts.tolist(), ends.tolist(), strict=True) if is_measurable[s]]
 
 
-def _events_of(
-    action: str, times_s: Series, sides: dict[str, Series], stretches: list[slice], config: ActionConfig
-) -> Iterator[Event]:
-    enter = config.enter_for(action)
+def _events_of(action: str, sides: _Sides, config: ActionConfig) -> Iterator[Event]:
+    enter = config.thresholds[action].present_above
     leave = enter * config.leave_ratio
-    for stretch in stretches:
-        t = times_s[stretch]
-        smooth = {side: smoothed(t, values[stretch], config.smoothing_s) for side, values in sides.items()}
-        for run in _runs(np.maximum.reduce(list(smooth.values())), enter, leave):
-            inside = {side: values[run] for side, values in smooth.items()}
-            for side, values in _by_side(inside, config.asymmetry_ratio).items():
-                for part in _runs(values, enter, leave):
-                    event = _event(action, side, t[run][part], values[part], config)
-                    if event.offset_s - event.onset_s >= _shortest_s(action, config):
-                        yield event
+    for run in _runs(sides.rises.max(axis=1), enter, leave):
+        for side, values in _by_side(action, sides.cut(run), config.asymmetry_ratio).items():
+            for part in _runs(values, enter, leave):
+                event = _event(action, side, sides.times_s[run][part], values[part], config)
+                if event.offset_s - event.onset_s >= _shortest_s(action, config):
+                    yield event
 
 
-def _by_side(sides: dict[str, Series], asymmetry_ratio: float) -> dict[str, Series]:
-    """Both sides as one series, the higher of the two, unless one is clearly stronger than the other."""
-    if "middle" in sides:
-        return sides
-    weaker, stronger = sorted(float(values.max()) for values in sides.values())
-    if stronger > asymmetry_ratio * weaker:
-        return sides
-    return {"both": np.maximum(sides["left"], sides["right"])}
+def _by_side(action: str, sides: _Sides, asymmetry_ratio: float) -> dict[str, Series]:
+    """Both sides as one series, the higher of the two, unless one is clearly stronger, or hidden most of the time."""
+    if FACIAL_ACTIONS[action].middle:
+        return {"middle": sides.rises[:, 0]}
+    by_side = dict(zip(ACTION_SIDES, sides.rises.T, strict=True))
+    is_seen = dict(zip(ACTION_SIDES, sides.mask.mean(axis=0) >= 0.5, strict=True))
+    if not all(is_seen.values()):
+        return {side: values for side, values in by_side.items() if is_seen[side]}
+    weaker, stronger = sorted(float(values.max()) for values in by_side.values())
+    return by_side if stronger > asymmetry_ratio * weaker else {"both": sides.rises.max(axis=1)}
 
 
 def _event(action: str, side: str, times_s: Series, values: Series, config: ActionConfig) -> Event:
-    apex = int(values.argmax())
-    peak = float(np.float32(values[apex]))  # as the table stores it, so that an event reads back equal
+    apex = _apex(values, config.apex_share)
+    peak = float(np.float32(values.max()))  # as the table stores it, so that an event reads back equal
     return Event(
         action=action,
         side=side,
@@ -164,14 +137,24 @@ def _event(action: str, side: str, times_s: Series, values: Series, config: Acti
         apex_s=float(times_s[apex]),
         offset_s=float(times_s[-1]),
         peak=peak,
-        intensity=_intensity(peak / config.enter_for(action), config),
+        intensity=_intensity(peak, config),
     )
 
 
-def _intensity(ratio: float, config: ActionConfig) -> str:
-    if ratio >= config.strong_ratio:
+def _apex(values: Series, share: float) -> int:
+    """The first local maximum that reaches `share` of the highest: where an expression that is held begins to be so.
+
+    The highest value itself is wherever the noise is largest while it is held.
+    """
+    padded = np.concatenate([[-np.inf], values, [-np.inf]])
+    is_summit = (values >= padded[:-2]) & (values >= padded[2:]) & (values >= share * values.max())
+    return int(np.flatnonzero(is_summit)[0])
+
+
+def _intensity(peak: float, config: ActionConfig) -> str:
+    if peak >= config.strong_from:
         return "strong"
-    return "moderate" if ratio >= config.moderate_ratio else "slight"
+    return "moderate" if peak >= config.moderate_from else "slight"
 
 
 def _shortest_s(action: str, config: ActionConfig) -> float:

@@ -1,10 +1,10 @@
-"""Stage: tracks -> actions. Light: says what is computed; `blendshapes.py` and `events.py` compute it."""
+"""Stage: tracks -> actions. Light: says what is computed; `measures.py`, `measurable.py` and `events.py` compute it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.actions.config import ActionConfig
 from pipeline.run import each_unit
@@ -15,11 +15,14 @@ from schemas.table import read_cell, write_cell
 from schemas.tracks import TRACKS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipeline.actions.blendshapes import BlendshapeNetwork
+    from pipeline.actions.measurable import Passport
 
 
 def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> Iterator[Outcome]:
-    from pipeline.actions.blendshapes import BlendshapeNetwork  # loads OpenCV, in the worker
+    from pipeline.actions.blendshapes import BlendshapeNetwork  # loads the network's runtime, in the worker
     from pipeline.assets import fetch
 
     network = BlendshapeNetwork(fetch(NETWORKS))
@@ -29,37 +32,69 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
 def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Done | Refused:
     import numpy as np
 
-    from pipeline.actions.events import baseline, find_events, measurability
+    from pipeline.actions.events import find_events, rises_above, smooth_rises, unclear_spans
+    from pipeline.actions.measurable import measurability
+    from pipeline.actions.measures import measures, rest_of, signals
 
     track = unit.row(TRACKS)
-    times_s = np.array(track["times_s"], np.float64)
-    presence = np.array(track["presence"], np.float32)
-    pose_deg = read_cell(TRACKS.field("pose_deg"), track["pose_deg"])
-    is_measurable, unmeasured = measurability(times_s, presence, pose_deg, track["median_face_px"], config)
-    measurable_s = float(times_s[-1] - times_s[0]) * float(is_measurable.mean())
-    if not is_measurable.any() or measurable_s < config.min_measurable_s:
-        seen = ", ".join(sorted({span.why for span in unmeasured})) or "the whole track is short"
-        detail = f"{measurable_s:.2f} s could be measured, expected {config.min_measurable_s} s or more ({seen})"
+    passport = passport_of(track)
+    seen = measurability(passport, config)
+    measurable_s = float(passport.times_s[-1] - passport.times_s[0]) * float(seen.is_measurable.mean())
+    if not seen.is_measurable.any() or measurable_s < config.min_measurable_s:
+        why = ", ".join(sorted({span.why for span in seen.unmeasured})) or "the whole track is short"
+        detail = f"{measurable_s:.2f} s could be measured, expected {config.min_measurable_s} s or more ({why})"
         return Refused(unit, "nothing_measurable", detail)
-    scores = network.measure(read_cell(TRACKS.field("landmarks_px"), track["landmarks_px"]))
-    rest = baseline(scores, is_measurable, config)
-    events = find_events(times_s, scores, is_measurable, np.array(track["is_gap_before"]), rest, config)
+    landmarks_px = read_cell(TRACKS.field("landmarks_px"), track["landmarks_px"])
+    scores = network.measure(landmarks_px)
+    measured = measures(signals(scores, landmarks_px, passport.pose_deg), config.thresholds)
+    rest, rest_share = rest_of(measured, seen.mask, config)
+    baseline = np.quantile(scores[seen.is_measurable], config.baseline_quantile, axis=0)
+    is_gap_before = np.array(track["is_gap_before"], np.bool_)
+    rises = rises_above(measured, rest, seen.mask)
+    rises = smooth_rises(passport.times_s, rises, seen.mask, is_gap_before, config.smoothing_s)
+    events = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
+    unclear = seen.unclear + unclear_spans(passport.times_s, rises, rest_share, seen.mask, config)
+    tensors: dict[str, NDArray[Any]] = {
+        "blendshapes": scores,
+        "measures": measured,
+        "rest": rest,
+        "rest_share": rest_share,
+        "measurable": seen.mask,
+    }
     row = {
         "track_id": track["track_id"],
         "video_id": track["video_id"],
         "times_s": track["times_s"],
-        "blendshapes": write_cell(ACTIONS.field("blendshapes"), scores),
-        "baseline": rest.tolist(),
+        "baseline": baseline.astype(np.float32).tolist(),
+        **{name: write_cell(ACTIONS.field(name), array) for name, array in tensors.items()},
         "events": [asdict(event) for event in events],
-        "is_measurable": is_measurable.tolist(),
-        "unmeasured": [asdict(span) for span in unmeasured],
+        "is_measurable": seen.is_measurable.tolist(),
+        "unmeasured": [asdict(span) for span in seen.unmeasured],
+        "unclear": [asdict(span) for span in unclear],
     }
     return Done(unit, {ACTIONS.name: [row]})
 
 
+def passport_of(track: Mapping[str, Any]) -> Passport:
+    """What one row of TRACKS says of how well the face can be seen."""
+    import numpy as np
+
+    from pipeline.actions.measurable import Passport
+
+    boxes = read_cell(TRACKS.field("boxes_xyxy"), track["boxes_xyxy"])
+    return Passport(
+        times_s=np.array(track["times_s"], np.float64),
+        presence=np.array(track["presence"], np.float32),
+        pose_deg=read_cell(TRACKS.field("pose_deg"), track["pose_deg"]),
+        face_px=(boxes[:, 2:] - boxes[:, :2]).max(axis=1),
+        sharpness=np.array(track["sharpness"], np.float32),
+        visibility=read_cell(TRACKS.field("visibility"), track["visibility"]),
+    )
+
+
 MEASURE_ACTIONS = Stage(
     name="measure_actions",
-    version=1,
+    version=2,
     reads=(
         Read(
             TRACKS,
@@ -69,9 +104,11 @@ MEASURE_ACTIONS = Stage(
                 "times_s",
                 "is_gap_before",
                 "presence",
+                "sharpness",
+                "visibility",
+                "boxes_xyxy",
                 "landmarks_px",
                 "pose_deg",
-                "median_face_px",
             ),
         ),
     ),

@@ -104,6 +104,10 @@ def _judge_presence(claim: Claim, evidence: Evidence) -> tuple[str, str]:
             return NOT_MEASURABLE, doubt
         return CONTRADICTED, f"{claim.action} is at rest from {uncovered[0]:.1f} to {uncovered[1]:.1f} s"
     if not any(_sides_agree(claim.side, event.side) for event in near):
+        unmet = {claim.side} if claim.side in ("left", "right") else {"left", "right"} - {near[0].side}
+        for side in sorted(unmet):
+            if blindness := evidence.blindness_to(claim.action, claim.start_s, claim.end_s, side):
+                return NOT_MEASURABLE, blindness  # a side that was not seen contradicts nothing
         return CONTRADICTED, f"claimed on side {claim.side}, measured on side {near[0].side}"
     if all(_steps_apart(claim.intensity, event.intensity) > 1 for event in near):
         return CONTRADICTED, f"claimed as {claim.intensity}, measured as {near[0].intensity}"
@@ -118,7 +122,7 @@ def _judge_absence(claim: Claim, evidence: Evidence) -> tuple[str, str]:
     for event in evidence.events_of(claim.action):
         if event.onset_s <= end_s and start_s <= event.offset_s:
             return CONTRADICTED, f"measured from {event.onset_s:.1f} to {event.offset_s:.1f} s"
-    doubt = evidence.doubt_about(claim.action, start_s, end_s)
+    doubt = evidence.doubt_about(claim.action, start_s, end_s, claim.side)
     return (SUPPORTED, "at rest") if doubt is None else (NOT_MEASURABLE, doubt)
 
 

@@ -68,6 +68,8 @@ _WHY = {
     "turned_away": "it is seen from the side",
     "unclear": "too little of it is visible",
     "too_small": "it is too small",
+    "blurred": "too little of it is sharp",
+    "covered": "it is hidden",
 }
 
 

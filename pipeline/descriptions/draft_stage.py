@@ -13,13 +13,10 @@ from schemas.descriptions import DRAFTS
 
 
 class DraftConfig(StageConfig):
-    """What a draft tells, and from which score on an action may no longer be denied."""
+    """What a draft tells."""
 
     max_events: int = Field(default=6, ge=1)
     """Events told, the strongest first."""
-
-    unclear_from: float = Field(default=0.1, gt=0)
-    """Score above rest from which an action is not clearly at rest."""
 
 
 def _run(units: Sequence[Unit], config: DraftConfig, resources: Resources) -> Iterator[Outcome]:
@@ -31,7 +28,7 @@ def _draft(unit: Unit, config: DraftConfig) -> Done:
     from pipeline.descriptions.evidence import evidence_of
 
     actions = unit.row(ACTIONS)
-    evidence = evidence_of(actions, unclear_from=config.unclear_from)
+    evidence = evidence_of(actions)
     row = {
         "track_id": actions["track_id"],
         "video_id": actions["video_id"],
@@ -45,7 +42,7 @@ def _draft(unit: Unit, config: DraftConfig) -> Done:
 
 DRAFT_DESCRIPTIONS = Stage(
     name="draft_descriptions",
-    version=1,
+    version=2,
     reads=(
         Read(
             ACTIONS,
@@ -53,11 +50,9 @@ DRAFT_DESCRIPTIONS = Stage(
                 "track_id",
                 "video_id",
                 "times_s",
-                "blendshapes",
-                "baseline",
                 "events",
-                "is_measurable",
                 "unmeasured",
+                "unclear",
             ),
         ),
     ),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.actions.config import WEAKLY_MEASURED
-from pipeline.actions.events import Flags, Series, above_rest
-from schemas.actions import ACTIONS, FACIAL_ACTIONS, INTENSITIES
-from schemas.table import read_cell
+from schemas.actions import INTENSITIES, UNCLEAR_REASONS
 
 ROUNDING_S = 0.15
 """How far a time may lie from the exact one when it is told with one decimal."""
@@ -47,13 +43,15 @@ class UnmeasuredSpan(BaseModel):
 
 
 class UnclearSpan(BaseModel):
-    """A stretch in which `action` was neither at rest nor an event: nothing can be said for or against it."""
+    """A stretch in which `action` on `side` can neither be told nor denied; `why` is one of UNCLEAR_REASONS."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: str
+    side: str = "both"
     start_s: float
     end_s: float
+    why: str = "in_between"
 
 
 class Evidence(BaseModel):
@@ -75,30 +73,42 @@ class Evidence(BaseModel):
         """The events of one action, in time order."""
         return [event for event in self.events if event.action == action]
 
-    def doubt_about(self, action: str, start_s: float, end_s: float) -> str | None:
-        """Why nothing can be said against `action` within the span; None where it was clearly at rest or an event."""
-        if action in WEAKLY_MEASURED:
-            return f"{action} is measured too weakly to be denied"
+    def doubt_about(self, action: str, start_s: float, end_s: float, side: str = "both") -> str | None:
+        """Why nothing can be said against `action` within the span; None where it was clearly at rest or an event.
+
+        A doubt about the other side of the face is none about `side`.
+        """
         if start_s < 0 or end_s > self.duration_s + ROUNDING_S:
             return f"the track lasts from 0 to {self.duration_s:.1f} s"
         for hidden in self.unmeasured:
             if _overlap(hidden.start_s, hidden.end_s, start_s, end_s):
                 return f"nothing was measured from {hidden.start_s:.1f} to {hidden.end_s:.1f} s ({hidden.why})"
+        return next((_in_words(span) for span in self._unclear_about(action, start_s, end_s, side)), None)
+
+    def blindness_to(self, action: str, start_s: float, end_s: float, side: str) -> str | None:
+        """Why `side` could not be seen for `action` somewhere in the span; None where it was."""
+        spans = self._unclear_about(action, start_s, end_s, side)
+        return next((_in_words(span) for span in spans if span.why != "in_between"), None)
+
+    def _unclear_about(self, action: str, start_s: float, end_s: float, side: str) -> Iterator[UnclearSpan]:
         for span in self.unclear:
-            if span.action == action and _overlap(span.start_s, span.end_s, start_s, end_s):
-                return f"{action} is unclear from {span.start_s:.1f} to {span.end_s:.1f} s"
-        return None
+            if span.action == action and _meet(span.side, side) and _overlap(span.start_s, span.end_s, start_s, end_s):
+                yield span
 
 
-def evidence_of(actions: Mapping[str, Any], *, unclear_from: float) -> Evidence:
-    """The evidence in one row of ACTIONS. From `unclear_from` above rest on, an action is not clearly at rest."""
-    times_s = np.array(actions["times_s"], np.float64)
-    start_s = float(times_s[0])
+def _in_words(span: UnclearSpan) -> str:
+    where = f" on side {span.side}" if span.side in ("left", "right") else ""
+    return f"{span.action}{where} is unclear from {span.start_s:.1f} to {span.end_s:.1f} s: {UNCLEAR_REASONS[span.why]}"
+
+
+def evidence_of(actions: Mapping[str, Any]) -> Evidence:
+    """The evidence in one row of ACTIONS; of its lists alone, so that nothing is judged a second time."""
+    start_s, end_s = float(actions["times_s"][0]), float(actions["times_s"][-1])
     return Evidence(
-        duration_s=float(times_s[-1]) - start_s,
+        duration_s=end_s - start_s,
         events=tuple(EvidenceEvent(**_from_start(event, start_s)) for event in actions["events"]),
         unmeasured=tuple(UnmeasuredSpan(**_from_start(span, start_s)) for span in actions["unmeasured"]),
-        unclear=tuple(_unclear_spans(actions, times_s - start_s, unclear_from)),
+        unclear=tuple(UnclearSpan(**_from_start(span, start_s)) for span in actions["unclear"]),
     )
 
 
@@ -106,26 +116,8 @@ def _from_start(span: Mapping[str, Any], start_s: float) -> dict[str, Any]:
     return {name: value - start_s if name.endswith("_s") else value for name, value in span.items()}
 
 
-def _unclear_spans(actions: Mapping[str, Any], times_s: Series, unclear_from: float) -> list[UnclearSpan]:
-    """Where an action is above `unclear_from`, its events included: their flanks are no clear rest either."""
-    scores = read_cell(ACTIONS.field("blendshapes"), actions["blendshapes"])
-    rest = np.array(actions["baseline"], np.float32)
-    is_measurable = np.array(actions["is_measurable"], np.bool_)
-    spans = []
-    for action in sorted(FACIAL_ACTIONS.keys() - WEAKLY_MEASURED):  # of the others nothing is denied anywhere
-        rise = np.maximum.reduce(list(above_rest(action, scores, rest).values()))
-        spans += [
-            UnclearSpan(action=action, start_s=s, end_s=e)
-            for s, e in _spans(times_s, rise >= unclear_from, is_measurable)
-        ]
-    return spans
-
-
-def _spans(times_s: Series, is_up: Flags, is_measurable: Flags) -> list[tuple[float, float]]:
-    """First and last time of each run of frames that are up; unmeasurable frames belong to no run."""
-    padded = np.concatenate([[False], is_up & is_measurable, [False]]).astype(np.int8)
-    starts, ends = np.flatnonzero(np.diff(padded)).reshape(-1, 2).T
-    return [(float(times_s[s]), float(times_s[e - 1])) for s, e in zip(starts, ends, strict=True)]
+def _meet(first: str, second: str) -> bool:
+    return first == second or not {first, second} <= {"left", "right"}
 
 
 def _overlap(first_start: float, first_end: float, second_start: float, second_end: float) -> bool:

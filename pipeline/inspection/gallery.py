@@ -40,7 +40,7 @@ NEEDS["descriptions"] = (*NEEDS["drafts"], "descriptions")
 
 TRACK_COLUMNS = (
     "track_id", "video_id", "unit_key", "start_s", "end_s", "num_frames", "is_gap_before", "median_face_px",
-    "decoder", "detector", "weights_sha256", "weights_licence",
+    "decoder", "detector", "weights",
 )  # fmt: skip
 DESCRIPTION_COLUMNS = (
     "text_version", "unit_key", "text", "status", "fallback_reason", "fallback_detail", "claims", "raw_answer",
@@ -173,7 +173,7 @@ def _track_facts(corpus: Corpus, known: Mapping[str, Any], rejects: Mapping[str,
     (passport,) = corpus.of_track("tracks", *ids, TRACK_COLUMNS).to_pylist()
     clock = Clock(passport["start_s"], passport["end_s"])
     film, num_clips = _film(corpus, ids, passport["num_frames"], clock)
-    columns = ["times_s", "blendshapes", "baseline", "events", "is_measurable", "unmeasured"]
+    columns = ["times_s", "measures", "rest", "measurable", "events", "unmeasured", "unclear"]
     actions = corpus.of_track("actions", *ids, columns).to_pylist()
     drafts = corpus.of_track("drafts", *ids, ["text", "writer"]).to_pylist()
     description = _description(corpus, ids, known["text_version"])

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.actions.events import above_rest
-from schemas.actions import ACTIONS, FACIAL_ACTIONS
+from pipeline.actions.events import rises_above
+from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, UNMEASURED_REASONS
 from schemas.motion import CLIP_FRAMES, MOTION
 from schemas.table import read_cell
 
@@ -26,8 +26,8 @@ FRAME_PX = 128
 
 JPEG_QUALITY = 80
 MAX_LANES = 6
-MOVED_FROM = 0.1
-"""Score above rest from which an action without an event is drawn."""
+MOVED_FROM = 0.2
+"""Rise above rest from which an action without an event is drawn."""
 
 HEAT_LEVELS = 24
 HEAT_OPACITY = 0.8
@@ -182,14 +182,14 @@ def _data_uri(media_type: str, suffix: str, image: Any, *options: int) -> str:
 def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: Clock) -> Lanes:
     """The lanes of one row of ACTIONS: actions with events first, the strongest first, at most six."""
     times_s = np.array(actions["times_s"], np.float64)
-    scores = read_cell(ACTIONS.field("blendshapes"), actions["blendshapes"])
-    rest = np.array(actions["baseline"], np.float32)
-    is_measurable = np.array(actions["is_measurable"], np.bool_)
+    curves = _curves(actions)
     is_gap = np.array(is_gap_before, np.bool_)
-    rises = {action: above_rest(action, scores, rest) for action in FACIAL_ACTIONS}
-    reach = {action: _reach(sides, is_measurable) for action, sides in rises.items()}
+    reach = {
+        action: max(float(rise.max(initial=0.0)) for rise, _ in sides.values()) for action, sides in curves.items()
+    }
     with_event = {event["action"] for event in actions["events"]}
-    moved = [action for action in FACIAL_ACTIONS if action in with_event or reach[action] >= MOVED_FROM]
+    untold = {span["action"] for span in actions["unclear"] if span["why"] == "not_told"}
+    moved = [a for a in FACIAL_ACTIONS if a in with_event or (a not in untold and reach[a] >= MOVED_FROM)]
     shown = sorted(moved, key=lambda action: (action not in with_event, -reach[action]))[:MAX_LANES]
     scale = _scale(max((reach[action] for action in shown), default=0.0))
     x = [clock.percent(time_s) for time_s in times_s.tolist()]
@@ -197,7 +197,7 @@ def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: C
         Lane(
             name=action.replace("_", " "),
             action_unit=FACIAL_ACTIONS[action].action_unit,
-            paths={side: _path(x, values / scale, is_measurable, is_gap) for side, values in rises[action].items()},
+            paths={side: _path(x, rise / scale, is_known, is_gap) for side, (rise, is_known) in curves[action].items()},
             bars=tuple(_bar(event, clock) for event in actions["events"] if event["action"] == action),
         )
         for action in shown
@@ -206,8 +206,18 @@ def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: C
     return Lanes(tuple(lanes), scale, unmeasured, len(with_event - set(shown)))
 
 
-def _reach(sides: Mapping[str, NDArray[np.float64]], is_measurable: NDArray[np.bool_]) -> float:
-    return max(float(values[is_measurable].max(initial=0.0)) for values in sides.values())
+def _curves(actions: Mapping[str, Any]) -> dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]]:
+    """For each action and side its rise above rest [T], and where it could be measured [T]."""
+    cells = {name: read_cell(ACTIONS.field(name), actions[name]) for name in ("measures", "rest", "measurable")}
+    mask = cells["measurable"].astype(np.bool_)
+    rises = rises_above(cells["measures"].astype(np.float64), cells["rest"], mask)
+    return {
+        action: {
+            side: (rises[:, a, s], mask[:, a, s])
+            for s, side in enumerate(("middle",) if facial.middle else ACTION_SIDES)
+        }
+        for a, (action, facial) in enumerate(FACIAL_ACTIONS.items())
+    }
 
 
 def _scale(reach: float) -> float:
@@ -245,8 +255,7 @@ def _bar(event: Mapping[str, Any], clock: Clock) -> Bar:
 
 
 def _unmeasured(spans: Sequence[Mapping[str, Any]], clock: Clock) -> list[Span]:
-    words = "not measured: {}"
-    return [_span(s["start_s"], s["end_s"], words.format(s["why"].replace("_", " ")), clock) for s in spans]
+    return [_span(s["start_s"], s["end_s"], f"not measured: {UNMEASURED_REASONS[s['why']]}", clock) for s in spans]
 
 
 def _gaps(times_s: NDArray[np.float64], is_gap: NDArray[np.bool_], clock: Clock) -> list[Span]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.motion.config import MotionConfig
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, Unit
-from schemas.motion import MOTION
+from schemas.motion import CROP_PX, MOTION
 from schemas.table import write_cell
 from schemas.tracks import CROPS, TRACKS
 
@@ -28,12 +28,13 @@ def _run(units: Sequence[Unit], config: MotionConfig, resources: Resources) -> I
 
     def clips_of(unit: Unit) -> Done | Refused:
         track = unit.row(TRACKS)
-        crops = unit.rows[CROPS.name].sort_by("position").column("crop_jpeg")
+        crops = unit.column(CROPS, "crop_jpeg")  # in the order of the track, as they were written
 
         @lru_cache(maxsize=4)  # a frame and its neighbour are read by turns
         def read_crop(position: int) -> Any:
             encoded = np.frombuffer(crops[position].as_buffer(), np.uint8)
-            return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+            rgb: Any = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+            return rgb if len(rgb) == CROP_PX else cv2.resize(rgb, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
 
         times_s, is_gap_before = np.array(track["times_s"]), np.array(track["is_gap_before"])
         rows = [_row(track, clip) for clip in encode_clips(times_s, is_gap_before, read_crop, config)]
@@ -59,7 +60,7 @@ def _row(track: dict[str, Any], clip: Clip) -> dict[str, Any]:
 
 ENCODE_MOTION = Stage(
     name="encode_motion",
-    version=1,
+    version=2,
     reads=(
         Read(TRACKS, content=("track_id", "video_id", "times_s", "is_gap_before")),
         Read(CROPS, content=("track_id", "position", "crop_jpeg")),

@@ -50,13 +50,13 @@ def crop(rgb: NDArray[np.uint8], matrix_2x3: NDArray[np.floating], size: int) ->
 
 
 def align(
-    landmarks_px: NDArray[np.float32], times_s: NDArray[np.float64], is_gap_before: NDArray[np.bool_], size: int
+    placement: NDArray[np.float64], times_s: NDArray[np.float64], is_gap_before: NDArray[np.bool_], size: int
 ) -> NDArray[np.float32]:
     """The transforms [T, 2, 3] from pixels of the frames to pixels of a track's crops, smooth in time.
 
-    landmarks_px [T, 478, 3], times_s [T] rising, is_gap_before [T]: smoothing never reaches across a gap.
+    placement [T, 4] as `locate` gives it, times_s [T] rising, is_gap_before [T]: smoothing never reaches across a gap.
     """
-    placement = locate(landmarks_px)
+    placement = placement.copy()
     placement[:, 3] = np.unwrap(placement[:, 3])
     starts = np.flatnonzero(is_gap_before)
     for part in np.split(np.arange(len(times_s)), starts[starts > 0]):

@@ -4,69 +4,105 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from pipeline.assets import ASSETS
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, Unit
 from pipeline.tracks.config import TrackConfig
+from pipeline.videos.paths import path_of
 from schemas.table import write_cell
 from schemas.tracks import CROPS, TRACKS
 from schemas.videos import VIDEOS
 
 if TYPE_CHECKING:
-    from pipeline.tracks.extract import FaceTrack
+    from pipeline.tracks.extract import Extraction, FaceTrack, Networks
 
 NETWORKS = "face_landmarker.task"
+IDENTITY = "dlib_face_recognition_resnet_model_v1.dat"
+FAR_DETECTOR = "face_detection_full_range.tflite"
+RUNTIMES = {"LiteRT": "ai-edge-litert", "OpenCV": "opencv-python-headless", "dlib": "dlib-bin"}
 
 
 def _run(units: Sequence[Unit], config: TrackConfig, resources: Resources) -> Iterator[Outcome]:
     import cv2  # loaded in the worker, like everything that decodes or computes
 
-    from pipeline.assets import ASSETS, fetch
-    from pipeline.tracks.extract import crop_tracks, extract_tracks
-    from pipeline.tracks.networks import FaceNetworks
-    from pipeline.tracks.quality import sharpness
-    from pipeline.videos.frames import Frame, VideoError, read_frames
-
     cv2.setNumThreads(1)  # shards run side by side; OpenCV's own threads would only wait for each other
-    networks = FaceNetworks(fetch(NETWORKS))
-    provenance = {
-        "detector": f"BlazeFace short range and face mesh v2, OpenCV {cv2.__version__}",
-        "weights_sha256": ASSETS[NETWORKS].sha256,
-        "weights_licence": ASSETS[NETWORKS].licence,
-    }
+    networks = open_networks(config)
+    for unit in units:
+        with ExitStack() as put_aside:  # closed when the unit's rows have been written
+            yield from each_unit([unit], lambda unit: _extract(unit, networks, config, resources, put_aside))
 
-    def tracks_of(unit: Unit) -> Done | Refused:
-        video = unit.row(VIDEOS)
 
-        def read() -> Iterator[Frame]:
-            return read_frames(resources.source / video["path"], video["decoder"])
+def open_networks(config: TrackConfig) -> Networks:
+    """What the stage looks at frames with; the weights are fetched where they are missing. Raises AssetError."""
+    from pipeline.assets import fetch
+    from pipeline.tracks.detectors import open_detector
+    from pipeline.tracks.extract import Networks
+    from pipeline.tracks.identity import IdentityNetwork
+    from pipeline.tracks.networks import FaceNetworks
 
+    return Networks(open_detector(config.detector), FaceNetworks(fetch(NETWORKS)), IdentityNetwork(fetch(IDENTITY)))
+
+
+def _extract(
+    unit: Unit, networks: Networks, config: TrackConfig, resources: Resources, put_aside: ExitStack
+) -> Done | Refused:
+    from pipeline.tracks.extract import extract_tracks
+    from pipeline.videos.frames import DECODERS_OWN, Limits, VideoError, other_decoder, read_frames
+
+    video = unit.row(VIDEOS)
+    path = path_of(resources.source, video["path"])
+    limits = Limits(timeout_s=resources.decode_timeout_s)
+    decoder: str = video["decoder"]
+    while True:
         try:
-            tracks = extract_tracks(read, networks, config)
-            if not tracks:
-                return Refused(unit, "no_face", f"no face was seen for {config.min_track_s} s on end")
-            ids = [_track_id(video["video_id"], track) for track in tracks]
-            crops = [
-                {
-                    "track_id": ids[number],
-                    "position": position,
-                    "video_id": video["video_id"],
-                    "time_s": float(tracks[number].times_s[position]),
-                    "crop_jpeg": _jpeg(crop, config.jpeg_quality),
-                    "sharpness": sharpness(crop),
-                }
-                for number, position, crop in crop_tracks(read, tracks, config.crop_px)
-            ]
+            extraction = put_aside.enter_context(
+                extract_tracks(partial(read_frames, path, decoder, limits), networks, config)
+            )
+            break
         except VideoError as error:
-            return Refused(unit, error.reason, error.detail)
+            second = other_decoder(decoder) if error.reason in DECODERS_OWN else None
+            if second is None:
+                return Refused(unit, error.reason, error.detail)
+            decoder = second
         except FileNotFoundError as error:
             return Refused(unit, "unreadable", f"the file is gone since it was listed: {error}")
-        crops.sort(key=lambda row: (row["track_id"], row["position"]))
-        rows = [_row(track_id, video, track) | provenance for track_id, track in zip(ids, tracks, strict=True)]
-        return Done(unit, {TRACKS.name: rows, CROPS.name: crops})
+    if not extraction.tracks:
+        return Refused(unit, "no_face", f"no face was seen for {config.min_track_s} s on end")
+    provenance = {
+        "video_id": video["video_id"],
+        "frame_width_px": video["width_px"],
+        "frame_height_px": video["height_px"],
+        "decoder": decoder,
+        "detector": _in_words(config),
+        "weights": [
+            {"name": name, "sha256": ASSETS[name].sha256, "licence": ASSETS[name].licence}
+            for name in (NETWORKS, IDENTITY, *([FAR_DETECTOR] if config.detector == "far" else []))
+        ],
+        "cuts_s": extraction.cuts_s,
+    }
+    tracks = {_track_id(video["video_id"], track): track for track in extraction.tracks}
+    return Done(
+        unit,
+        {
+            TRACKS.name: (_track_row(track_id, track, extraction) | provenance for track_id, track in tracks.items()),
+            CROPS.name: (
+                row | {"video_id": video["video_id"]}
+                for track_id in sorted(tracks)
+                for row in _crop_rows(track_id, tracks[track_id], extraction)
+            ),
+        },
+    )
 
-    return each_unit(units, tracks_of)
+
+def _in_words(config: TrackConfig) -> str:
+    searches = {"near": "BlazeFace short range", "far": "BlazeFace full range and short range"}[config.detector]
+    runtimes = ", ".join(f"{name} {version(package)}" for name, package in RUNTIMES.items())
+    return f"{searches}, face mesh v2, dlib face recognition v1; {runtimes}"
 
 
 def _track_id(video_id: str, track: FaceTrack) -> str:
@@ -74,50 +110,64 @@ def _track_id(video_id: str, track: FaceTrack) -> str:
     return hashlib.sha256(f"{video_id} {first}".encode()).hexdigest()[:32]
 
 
-def _row(track_id: str, video: dict[str, Any], track: FaceTrack) -> dict[str, Any]:
+def _track_row(track_id: str, track: FaceTrack, extraction: Extraction) -> dict[str, Any]:
     sides = track.boxes_xyxy[:, 2:] - track.boxes_xyxy[:, :2]
-    cells = {name: write_cell(TRACKS.field(name), getattr(track, name)) for name in TENSORS}
-    return cells | {
+    tensors = {
+        "boxes_xyxy": track.boxes_xyxy,
+        "transforms": track.transforms,
+        "pose_deg": track.pose_deg,
+        "landmarks_px": extraction.landmarks_px(track),
+        "visibility": extraction.visibility(track),
+    }
+    return {name: write_cell(TRACKS.field(name), values) for name, values in tensors.items()} | {
         "track_id": track_id,
-        "video_id": video["video_id"],
         "start_s": float(track.times_s[0]),
         "end_s": float(track.times_s[-1]),
         "num_frames": len(track.times_s),
-        "frame_width_px": video["width_px"],
-        "frame_height_px": video["height_px"],
+        "start_reason": track.start_reason,
+        "end_reason": track.end_reason,
+        "gaps": _gaps(track),
         "times_s": track.times_s,
         "frame_indices": track.frame_indices,
         "is_gap_before": track.is_gap_before,
         "detection_scores": track.scores,
         "presence": track.presence,
+        "sharpness": track.sharpness,
         "median_face_px": float(sorted(sides.max(axis=1))[len(sides) // 2]),
-        "start_reason": track.start_reason,
-        "end_reason": track.end_reason,
-        "decoder": video["decoder"],
+        "identity_times_s": track.identity_times_s,
+        "identity_distances": track.identity_distances,
     }
 
 
-TENSORS = ("boxes_xyxy", "landmarks_px", "transforms", "pose_deg")
+def _gaps(track: FaceTrack) -> list[dict[str, Any]]:
+    return [
+        {
+            "start_s": float(track.times_s[after - 1]),
+            "end_s": float(track.times_s[after]),
+            "num_frames": int(track.frame_indices[after] - track.frame_indices[after - 1]) - 1,
+        }
+        for after in track.is_gap_before.nonzero()[0].tolist()
+    ]
 
 
-def _jpeg(rgb: Any, quality: int) -> bytes:
-    import cv2
-
-    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise RuntimeError("OpenCV could not encode a crop as JPEG")
-    return bytes(encoded)
+def _crop_rows(track_id: str, track: FaceTrack, extraction: Extraction) -> Iterator[dict[str, Any]]:
+    for position, crop_jpeg in enumerate(extraction.crops_jpeg(track)):
+        yield {
+            "track_id": track_id,
+            "position": position,
+            "time_s": float(track.times_s[position]),
+            "crop_jpeg": crop_jpeg,
+            "sharpness": float(track.sharpness[position]),
+        }
 
 
 EXTRACT_TRACKS = Stage(
     name="extract_tracks",
-    version=1,
+    version=2,
     reads=(Read(VIDEOS, content=("video_id", "decoder", "width_px", "height_px"), locate=("path",)),),
     writes=(TRACKS, CROPS),
     unit="video_id",
     config=TrackConfig,
     run=_run,
-    weights=(NETWORKS,),
+    weights=(NETWORKS, IDENTITY, FAR_DETECTOR),
 )

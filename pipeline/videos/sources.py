@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import progress
+from pipeline.videos.paths import path_text
 from schemas.videos import SOURCES
 
 Memory = dict[str, tuple[int, int, str]]
@@ -22,6 +24,10 @@ RACY_NS = 2_000_000_000
 
 class SourceError(Exception):
     """A source that cannot be listed: the message says which, why, and what to do."""
+
+
+NO_FILE = ("not a regular file", os.strerror(errno.ELOOP))
+"""The `read_error`s that no other day will mend."""
 
 
 def source_folder(source: Path) -> Path:
@@ -59,32 +65,36 @@ def list_source(source: Path, memory: Mapping[str, tuple[int, int, str]]) -> tup
 
 
 def _files_under(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, names in os.walk(folder):  # follows no symbolic link to a folder, so no loop
+    found: list[Path] = []
+    closed: list[Path] = []  # folders that may not be listed: each is one row, so that it is not passed over in silence
+    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
+    for parent, folders, names in walk:  # follows no symbolic link to a folder, so no loop
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
-    return found
+    return found + closed
 
 
 def _source_row(
     path: Path, name: str, memory: Mapping[str, tuple[int, int, str]], remembered: Memory
 ) -> dict[str, object]:
-    safe_name = name.encode(errors="surrogateescape").decode(errors="replace")
+    text = path_text(name)
     try:
         facts = path.stat()
         size, changed_ns = facts.st_size, facts.st_mtime_ns
-        known = memory.get(safe_name)
+        known = memory.get(text)
         video_id = known[2] if known and (known[0], known[1]) == (size, changed_ns) else _hash(path)
         read_error = None
         if time.time_ns() - changed_ns > RACY_NS:
-            remembered[safe_name] = (size, changed_ns, video_id)
+            remembered[text] = (size, changed_ns, video_id)
     except OSError as error:
         video_id = hashlib.sha256(b"unreadable:" + os.fsencode(name)).hexdigest()[:32]
         size, read_error = 0, error.strerror or type(error).__name__
-    return {"video_id": video_id, "path": safe_name, "other_paths": [], "size_bytes": size, "read_error": read_error}
+    return {"video_id": video_id, "path": text, "other_paths": [], "size_bytes": size, "read_error": read_error}
 
 
 def _hash(path: Path) -> str:
+    if path.is_dir():
+        next(path.iterdir(), None)  # raises why not: only folders that could not be listed come here
     if not path.is_file():
         raise OSError(0, "not a regular file")
     with path.open("rb") as file:

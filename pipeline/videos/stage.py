@@ -8,20 +8,28 @@ from dataclasses import asdict
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, Unit
 from pipeline.videos.config import VideoConfig
+from pipeline.videos.paths import path_of
+from pipeline.videos.sources import NO_FILE
 from schemas.videos import SOURCES, VIDEOS
 
 
 def _run(units: Sequence[Unit], config: VideoConfig, resources: Resources) -> Iterator[Outcome]:
-    from pipeline.videos.frames import VideoError, probe  # loads decord and PyAV, in the worker
+    from pipeline.videos.frames import Limits, VideoError, probe  # starts a decoder process, from the worker
+
+    limits = Limits(timeout_s=resources.decode_timeout_s, **config.model_dump())
 
     def video(unit: Unit) -> Done | Refused:
         source = unit.row(SOURCES)
         if source["read_error"] is not None:
-            return Refused(unit, "unreadable", source["read_error"])
+            reason = "not_a_file" if source["read_error"] in NO_FILE else "unreadable"
+            return Refused(unit, reason, source["read_error"])
+        path = path_of(resources.source, source["path"])
         try:
-            facts = asdict(probe(resources.source / source["path"]))
+            facts = asdict(probe(path, limits))
         except VideoError as error:
             return Refused(unit, error.reason, error.detail)
+        if path.stat().st_size != source["size_bytes"]:
+            return Refused(unit, "file_changed", "its size is another than when it was listed: run again")
         return Done(unit, {VIDEOS.name: [{**facts, **{n: source[n] for n in COPIED}}]})
 
     return each_unit(units, video)
@@ -31,7 +39,7 @@ COPIED = ("video_id", "path", "other_paths", "size_bytes")
 
 PROBE_VIDEOS = Stage(
     name="probe_videos",
-    version=1,
+    version=2,
     reads=(Read(SOURCES, content=("video_id", "path", "other_paths", "size_bytes", "read_error")),),
     writes=(VIDEOS,),
     unit="video_id",

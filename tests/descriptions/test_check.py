@@ -16,6 +16,15 @@ EVIDENCE = Evidence(
     duration_s=6.0,
     events=(
         EvidenceEvent(
+            action="eye_widen",
+            side="left",
+            onset_s=0.4,
+            apex_s=1.0,
+            offset_s=1.5,
+            peak=0.45,
+            intensity="moderate",
+        ),
+        EvidenceEvent(
             action="outer_brow_raise",
             side="left",
             onset_s=0.5,
@@ -39,9 +48,17 @@ EVIDENCE = Evidence(
         UnclearSpan(action="outer_brow_raise", start_s=0.4, end_s=1.3),
         UnclearSpan(action="lip_corner_raise", start_s=1.9, end_s=4.1),
         UnclearSpan(action="lip_press", start_s=1.0, end_s=2.0),
+        UnclearSpan(action="cheek_raise", start_s=0.0, end_s=6.0, why="not_told"),
+        UnclearSpan(action="nose_wrinkle", start_s=0.0, end_s=6.0, why="not_told"),
+        UnclearSpan(action="eye_widen", side="right", start_s=0.0, end_s=3.0, why="far_side"),
     ),
 )
-STILL = Evidence(duration_s=4.0, events=())
+WIDEN = {"action": "eye_widen", "start_s": 0.5, "end_s": 1.4, "intensity": "moderate"}
+STILL = Evidence(
+    duration_s=4.0,
+    events=(),
+    unclear=(UnclearSpan(action="cheek_raise", start_s=0.0, end_s=4.0, why="not_told"),),
+)
 GOOD = "The left outer brow rises slightly. Then both lip corners rise strongly from 2.0 s and peak at 2.8 s."
 
 
@@ -92,6 +109,12 @@ def test_a_true_answer_is_kept_with_its_claims() -> None:
         ({"start_s": 4.0, "end_s": 2.0}, "not_measurable"),
         ({"polarity": "absent", "action": "jaw_drop", "start_s": 1.0, "end_s": 1.1}, "not_measurable"),
         ({"action": "jaw_drop", "start_s": 0.0, "end_s": 9.0}, "not_measurable"),
+        ({**WIDEN, "side": "left"}, "supported"),
+        ({**WIDEN, "side": "both"}, "not_measurable"),  # the right eye was turned away
+        ({**WIDEN, "side": "right"}, "not_measurable"),
+        ({**WIDEN, "side": "right", "start_s": 3.2, "end_s": 4.0}, "contradicted"),
+        ({**WIDEN, "polarity": "absent", "side": "right", "start_s": 2.0, "end_s": 2.8}, "not_measurable"),
+        ({**WIDEN, "polarity": "absent", "side": "left", "start_s": 2.0, "end_s": 2.8}, "supported"),
     ],
 )
 def test_claims_have_three_outcomes(changed: dict[str, Any], verdict: str) -> None:

@@ -8,7 +8,7 @@ from pipeline.descriptions.check import check_prose
 from pipeline.descriptions.claims import mentions
 from pipeline.descriptions.draft import draft_text
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent, UnmeasuredSpan
-from schemas.actions import FACIAL_ACTIONS, INTENSITIES
+from schemas.actions import FACIAL_ACTIONS, INTENSITIES, UNMEASURED_REASONS
 
 
 def event(action: str, side: str, onset_s: float, apex_s: float, offset_s: float, peak: float = 0.5) -> EvidenceEvent:
@@ -36,7 +36,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
                 continue
             side = "middle" if FACIAL_ACTIONS[action].middle else draw(st.sampled_from(["left", "right", "both"]))
             events.append(event(action, side, onset_s, apex_s, offset_s, draw(st.floats(0.05, 1))))
-    spans = draw(st.lists(st.sampled_from(["turned_away", "unclear", "too_small"]), max_size=1))
+    spans = draw(st.lists(st.sampled_from(sorted(UNMEASURED_REASONS)), max_size=1))
     hidden = [UnmeasuredSpan(start_s=duration_s / 3, end_s=duration_s / 2, why=why) for why in spans]
     return Evidence(duration_s=duration_s, events=tuple(events), unmeasured=tuple(hidden))
 

@@ -14,11 +14,11 @@ from pipeline import snapshot as snapshots
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.inspection.corpus import Corpus
 from pipeline.store import Receipt, Store
-from schemas.actions import ACTIONS
+from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS
 from schemas.corpus import TABLES
 from schemas.motion import CLIP_FRAMES, CROP_PX, GRID, MOTION
 from schemas.table import write_cell
-from schemas.tracks import TRACKS
+from schemas.tracks import FACE_REGIONS, TRACKS
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by stage and table, written as "stage/table"."""
@@ -125,7 +125,9 @@ def track(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any]:
         name: write_cell(TRACKS.field(name), np.zeros((NUM_FRAMES, *shape), np.float32))
         for name, shape in shapes.items()
     }
+    seen = write_cell(TRACKS.field("visibility"), np.ones((NUM_FRAMES, len(FACE_REGIONS)), np.float32))
     return cells | {
+        "visibility": seen,
         "track_id": track_id,
         "video_id": video_id,
         "start_s": times(start_s)[0],
@@ -143,8 +145,12 @@ def track(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any]:
         "end_reason": "video_end",
         "decoder": "decord 0.6.0",
         "detector": "BlazeFace",
-        "weights_sha256": "f" * 64,
-        "weights_licence": "Apache-2.0",
+        "weights": [{"name": "face_landmarker.task", "sha256": "f" * 64, "licence": "Apache-2.0"}],
+        "cuts_s": [],
+        "gaps": [],
+        "sharpness": [200.0] * NUM_FRAMES,
+        "identity_times_s": [],
+        "identity_distances": [],
     }
 
 
@@ -171,6 +177,10 @@ def actions(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any
     wave = np.sin(np.linspace(0, np.pi, NUM_FRAMES)) * 0.7
     for name, strength in {"mouthSmileLeft": 1.0, "mouthSmileRight": 0.4, "jawOpen": 0.6}.items():
         scores[:, BLENDSHAPE_NAMES.index(name)] = wave * strength
+    measures = np.zeros((NUM_FRAMES, len(FACIAL_ACTIONS), len(ACTION_SIDES)), np.float32)
+    for name, strengths in {"lip_corner_raise": (1.0, 0.4), "jaw_drop": (0.6, 0.6)}.items():
+        measures[:, list(FACIAL_ACTIONS).index(name)] = np.outer(wave, strengths)
+    is_measurable = np.arange(NUM_FRAMES) < 36
     event = {"onset_s": start_s + 0.4, "apex_s": start_s + 1.0, "offset_s": start_s + 1.6}
     return {
         "track_id": track_id,
@@ -178,12 +188,19 @@ def actions(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any
         "times_s": times(start_s),
         "blendshapes": write_cell(ACTIONS.field("blendshapes"), scores),
         "baseline": [0.0] * len(BLENDSHAPE_NAMES),
+        "measures": write_cell(ACTIONS.field("measures"), measures),
+        "rest": write_cell(ACTIONS.field("rest"), np.zeros(measures.shape[1:])),
+        "rest_share": write_cell(ACTIONS.field("rest_share"), np.ones(measures.shape[1:])),
+        "measurable": write_cell(
+            ACTIONS.field("measurable"), np.broadcast_to(is_measurable[:, None, None], measures.shape)
+        ),
         "events": [
             {"action": "lip_corner_raise", "side": "left", "peak": 0.7, "intensity": "strong", **event},
             {"action": "jaw_drop", "side": "middle", "peak": 0.4, "intensity": "slight", **event},
         ],
-        "is_measurable": [frame < 36 for frame in range(NUM_FRAMES)],
+        "is_measurable": is_measurable.tolist(),
         "unmeasured": [{"start_s": start_s + 1.8, "end_s": start_s + 1.95, "why": "turned_away"}],
+        "unclear": [],
     }
 
 

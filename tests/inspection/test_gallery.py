@@ -133,7 +133,7 @@ def test_times_count_from_the_tracks_start_as_the_texts_do(page: str) -> None:
     text = " ".join(Seen(later).text.split())
     assert "1.95 s, from 3.20 s of the video" in text
     assert "0.40 s 1.00 s 1.60 s" in text, "onset, apex and offset of an event"
-    assert "not measured: turned away, 1.80 to 1.95 s; no face found, 1.45 to 1.50 s" in text
+    assert "not measured: the head is turned too far, 1.80 to 1.95 s; no face found, 1.45 to 1.50 s" in text
 
 
 def test_a_limit_shows_fewer_tracks_and_says_so(hostile_corpus: Corpus, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_ticks_are_few_and_round() -> None:
 
 
 def test_curves_leave_out_what_was_not_measured_and_do_not_bridge_gaps(hostile_corpus: Corpus) -> None:
-    columns = ["times_s", "blendshapes", "baseline", "events", "is_measurable", "unmeasured"]
+    columns = ["times_s", "measures", "rest", "measurable", "events", "unmeasured", "unclear"]
     (actions,) = hostile_corpus.of_track("actions", "1" * 32, "a" * 32, columns).to_pylist()
     lanes = lanes_of(actions, [frame == 30 for frame in range(40)], Clock(0.0, 1.95))
     assert [lane.name for lane in lanes.shown] == ["lip corner raise", "jaw drop"]

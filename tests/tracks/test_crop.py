@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.tracks.crop import EYES_X, EYES_Y, LEFT_EYE, RIGHT_EYE, SCALE_S, align, crop, smooth
+from pipeline.tracks.crop import EYES_X, EYES_Y, LEFT_EYE, RIGHT_EYE, SCALE_S, align, crop, locate, smooth
 from pipeline.tracks.quality import _CANONICAL, _RIGID, pose_deg, sharpness
 
 SIZE = 224
@@ -42,7 +42,7 @@ def in_crop(points: Points, transforms: NDArray[np.float32]) -> NDArray[np.float
 
 
 def aligned(points: Points, *, fps: float = 30, gaps: tuple[int, ...] = ()) -> NDArray[np.float32]:
-    return align(points, np.arange(len(points)) / fps, np.isin(np.arange(len(points)), gaps), SIZE)
+    return align(locate(points), np.arange(len(points)) / fps, np.isin(np.arange(len(points)), gaps), SIZE)
 
 
 @settings(deadline=None, max_examples=40)

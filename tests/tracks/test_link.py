@@ -1,6 +1,8 @@
-"""Linking boxes into tracks: the laws, and the cases that matter."""
+"""Linking boxes into pieces and pieces into tracks: the laws, and the cases that matter."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.tracks.link import Link, link_boxes, match_boxes, pairwise_iou
+from pipeline.tracks.link import Link, Look, clear_pairs, join_pieces, link_pieces, pairwise_iou
 
 Boxes = NDArray[np.float32]
+A, B = np.eye(128, dtype=np.float32)[:2]
+"""Descriptors of two persons; they lie farther apart than any threshold."""
 
 
 def boxes_at(*lefts: float) -> Boxes:
@@ -18,64 +22,101 @@ def boxes_at(*lefts: float) -> Boxes:
     return np.array([[left, 0, left + 10, 10] for left in lefts], np.float32).reshape(-1, 4)
 
 
-def link(frames: list[Boxes], *, fps: float = 10, max_gap_s: float = 0.25, min_track_s: float = 0.0) -> list[Link]:
-    times_s = [number / fps for number in range(len(frames))]
-    return link_boxes(times_s, frames, min_iou=0.3, max_gap_s=max_gap_s, min_track_s=min_track_s)
+def link(frames: list[Boxes], *, breaks: list[int] | None = None) -> list[Link]:
+    return link_pieces([number / 10 for number in range(len(frames))], frames, breaks=breaks or [], min_iou=0.3)
 
 
-def sightings(tracks: list[Link], frames: list[Boxes]) -> list[list[tuple[int, ...]]]:
-    """Each track as its frames and boxes by value, so that tracks from boxes in another order can be compared."""
-    return [
-        [(frame, *frames[frame][box].tolist()) for frame, box in zip(track.frames, track.boxes, strict=True)]
-        for track in tracks
-    ]
+def look(
+    start_s: float, end_s: float, left: float, who: Boxes | None = None, *, shot: int = 0, speed: float = 0
+) -> Look:
+    return Look(
+        start_s=start_s,
+        end_s=end_s,
+        shot=shot,
+        first_box=boxes_at(left)[0],
+        last_box=boxes_at(left + speed * (end_s - start_s))[0],
+        velocity_px_s=np.array([speed, 0, speed, 0], np.float32),
+        descriptors=np.array([] if who is None else [who], np.float32).reshape(-1, 128),
+    )
 
 
-def test_a_face_that_moves_slowly_is_one_track() -> None:
-    tracks = link([boxes_at(2.0 * number) for number in range(20)])
-    assert [track.frames.tolist() for track in tracks] == [list(range(20))]
+def join(*looks: Look) -> list[list[int]]:
+    return join_pieces(looks, min_iou=0.3, max_gap_s=0.25, same_below=0.45, other_above=0.6)
 
 
-@pytest.mark.parametrize(
-    ("missed", "num_tracks"),
-    [pytest.param(1, 1, id="short miss, same track"), pytest.param(2, 2, id="too long a miss, new track")],
-)
-def test_a_miss_ends_a_track_when_it_lasts_too_long(missed: int, num_tracks: int) -> None:
-    frames = [boxes_at(0)] * 5 + [boxes_at()] * missed + [boxes_at(0)] * 5
-    tracks = link(frames)
-    assert len(tracks) == num_tracks
-    assert sum(len(track.frames) for track in tracks) == 10
+def sightings(pieces: list[Link], frames: list[Boxes]) -> list[list[tuple[float, ...]]]:
+    """Each piece as its frames and boxes by value, so that pieces from boxes in another order can be compared."""
+    return sorted(
+        [(frame, *frames[frame][box].tolist()) for frame, box in zip(piece.frames, piece.boxes, strict=True)]
+        for piece in pieces
+    )
 
 
-def test_misses_are_measured_in_seconds_not_in_frames() -> None:
-    frames = [boxes_at(0)] * 5 + [boxes_at()] * 5 + [boxes_at(0)] * 5
-    assert len(link(frames, fps=10)) == 2
-    assert len(link(frames, fps=100)) == 1
+def test_a_face_that_moves_is_one_piece() -> None:
+    pieces = link([boxes_at(2.0 * number) for number in range(20)])
+    assert [piece.frames.tolist() for piece in pieces] == [list(range(20))]
 
 
-def test_a_face_elsewhere_is_another_track() -> None:
-    tracks = link([boxes_at(0)] * 3 + [boxes_at(50)] * 3)
-    assert [track.frames.tolist() for track in tracks] == [[0, 1, 2], [3, 4, 5]]
+def test_a_face_that_moves_fast_is_expected_where_it_is_going() -> None:
+    lefts = np.concatenate([[0, 3, 7, 12, 18], 18 + 7.5 * np.arange(1, 8)])  # at last no two boxes overlap by 0.3
+    pieces = link([boxes_at(left) for left in lefts])
+    assert [piece.frames.tolist() for piece in pieces] == [list(range(len(lefts)))]
 
 
-def test_tracks_that_last_less_are_left_out() -> None:
-    assert link([boxes_at(0)] * 5, fps=10, min_track_s=0.45) == []
-    assert len(link([boxes_at(0)] * 5, fps=10, min_track_s=0.35)) == 1
+def test_a_miss_ends_a_piece() -> None:
+    pieces = link([boxes_at(0)] * 5 + [boxes_at()] + [boxes_at(0)] * 5)
+    assert [piece.frames.tolist() for piece in pieces] == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10]]
 
 
-def test_no_frames_give_no_tracks() -> None:
+def test_where_the_picture_breaks_off_every_piece_ends() -> None:
+    pieces = link([boxes_at(0, 30)] * 6, breaks=[3])
+    assert [piece.frames.tolist() for piece in pieces] == [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]]
+
+
+def test_where_two_faces_could_be_meant_both_pieces_end() -> None:
+    frames = [boxes_at(0, 4)] * 3 + [boxes_at(2)] + [boxes_at(0, 4)] * 3
+    assert [piece.frames.tolist() for piece in link(frames)] == [[0, 1, 2], [0, 1, 2], [3], [4, 5, 6], [4, 5, 6]]
+
+
+def test_no_frames_give_no_pieces() -> None:
     assert link([]) == []
     assert link([boxes_at()] * 3) == []
 
 
-def test_pairs_are_the_best_together_not_one_by_one() -> None:
-    previous, current = boxes_at(0, 4), boxes_at(3, 7)
-    # Best first would pair 4 with 3 (IoU 0.82) and leave 0 and 7 unpaired.
-    assert match_boxes(previous, current, min_iou=0.3) == [(0, 0), (1, 1)]
+def test_a_pair_with_a_rival_nearly_as_near_is_in_doubt() -> None:
+    assert clear_pairs(boxes_at(0, 20), boxes_at(1, 21), min_iou=0.3) == [(0, 0), (1, 1)]
+    assert clear_pairs(boxes_at(0, 2), boxes_at(1), min_iou=0.3) == []
 
 
 def test_boxes_that_do_not_touch_never_pair_even_when_no_overlap_is_asked_for() -> None:
-    assert match_boxes(boxes_at(0), boxes_at(50), min_iou=0.0) == []
+    assert clear_pairs(boxes_at(0), boxes_at(50), min_iou=0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "is_joined"),
+    [
+        pytest.param(look(1.2, 2.0, 0, A), True, id="the same person after a short miss"),
+        pytest.param(look(1.2, 2.0, 0, B), False, id="another person in the same place"),
+        pytest.param(look(1.2, 2.0, 0), True, id="nobody can tell who, nobody else is near"),
+        pytest.param(look(1.3, 2.0, 0, A), False, id="too long a miss"),
+        pytest.param(look(1.2, 2.0, 0, A, shot=1), False, id="a cut between"),
+        pytest.param(look(1.2, 2.0, 7, A), True, id="farther off, but surely the same"),
+        pytest.param(look(1.2, 2.0, 7), False, id="farther off, and nobody can tell who"),
+        pytest.param(look(1.2, 2.0, 40, A), False, id="too far for any face to get"),
+    ],
+)
+def test_a_piece_goes_on_where_it_can_be_the_same_face(second: Look, is_joined: bool) -> None:
+    assert join(look(0, 1, 0, A), second) == ([[0, 1]] if is_joined else [[0], [1]])
+
+
+def test_faces_that_cross_are_told_apart_by_who_they_are_not_by_where_they_were() -> None:
+    before = look(0, 1, 0, A, speed=2), look(0, 1, 5, B, speed=-2)
+    after = look(1.2, 2, 3, B), look(1.2, 2, 2, A)
+    assert join(*before, *after) == [[0, 3], [1, 2]]
+
+
+def test_without_knowing_who_two_candidates_are_left_apart() -> None:
+    assert join(look(0, 1, 0), look(0, 1, 3), look(1.1, 2, 1)) == [[0], [1], [2]]
 
 
 coordinate = st.integers(0, 60).map(float)
@@ -92,13 +133,35 @@ def test_the_order_of_boxes_within_a_frame_does_not_matter(frames: list[Boxes], 
     assert sightings(link(shuffled), shuffled) == sightings(link(frames), frames)
 
 
-@given(frames=video)
-def test_every_box_belongs_to_exactly_one_track_and_a_track_has_at_most_one_box_a_frame(frames: list[Boxes]) -> None:
-    tracks = link(frames)
+@given(frames=video, breaks=st.lists(st.integers(0, 8)))
+def test_every_box_belongs_to_exactly_one_piece_and_a_piece_has_no_gap(frames: list[Boxes], breaks: list[int]) -> None:
+    pieces = link(frames, breaks=breaks)
     given_boxes = sorted((number, box) for number, boxes in enumerate(frames) for box in range(len(boxes)))
-    linked = sorted((int(f), int(b)) for track in tracks for f, b in zip(track.frames, track.boxes, strict=True))
+    linked = sorted((int(f), int(b)) for piece in pieces for f, b in zip(piece.frames, piece.boxes, strict=True))
     assert linked == given_boxes
-    assert all((np.diff(track.frames) > 0).all() for track in tracks)
+    assert all((np.diff(piece.frames) == 1).all() for piece in pieces)
+    assert not any(piece.frames[0] < start <= piece.frames[-1] for piece in pieces for start in breaks)
+
+
+moment = st.integers(0, 12).map(lambda tenths: tenths / 10)
+some_look = st.builds(
+    lambda start_s, lasts_s, left, who, shot: look(start_s, start_s + lasts_s, left, who, shot=shot),
+    moment,
+    moment,
+    st.integers(0, 15).map(float),
+    st.sampled_from([A, B, None]),
+    st.integers(0, 1),
+)
+
+
+@given(looks=st.lists(some_look, max_size=8))
+def test_no_track_holds_two_persons_two_shots_or_two_moments_at_once(looks: list[Look]) -> None:
+    chains = join(*looks)
+    assert sorted(number for chain in chains for number in chain) == list(range(len(looks)))
+    for before, after in (pair for chain in chains for pair in pairwise(chain)):
+        a, b = looks[before], looks[after]
+        assert a.end_s < b.start_s and a.shot == b.shot
+        assert not (len(a.descriptors) and len(b.descriptors)) or np.array_equal(a.descriptors, b.descriptors)
 
 
 @given(a=frame, b=frame)

@@ -89,3 +89,20 @@ def test_nothing_there_is_told(tmp_path: Path) -> None:
         list_source(tmp_path / "nowhere", {})
     with pytest.raises(SourceError, match="give a folder that holds videos"):
         list_source(tmp_path, {})
+
+
+def test_a_folder_that_may_not_be_listed_is_a_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scan(path: Any = ".") -> Any:
+        if Path(os.fsdecode(path)).name == "a":
+            raise PermissionError(13, "Permission denied", path)
+        return open_folder(path)
+
+    open_folder = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)  # a test may run as root, to whom no folder is closed
+    monkeypatch.setattr(Path, "iterdir", scan)
+    assert listed(folder)["a"]["read_error"] == "Permission denied"
+
+
+def test_a_name_that_is_no_utf8_is_stored_as_text(folder: Path) -> None:
+    (folder / os.fsdecode(b"\xff.mp4")).write_bytes(b"seven")
+    assert "\\xFF.mp4" in listed(folder)

@@ -1,0 +1,479 @@
+"""Calibrate the facial actions on rendered clips whose truth is known, and measure them on clips of other people.
+
+    python bench/calibrate_actions.py OUT --clips 168 --held-out 84
+
+Renders two corpora under OUT (kept: a second run goes on from there), runs the walk's first three stages on them, joins
+tracks and truth by time and box, writes pipeline/actions/thresholds.toml from the first corpus and the table of
+docs/actions.md from the second. `--report` leaves the thresholds as they are.
+
+Truth: an action is present where one of its ARKit units is drawn with a weight of at least PRESENT_FROM, whatever
+recipe drew it (a smile's recipe moves lids and cheeks too, speech moves the jaw).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
+from pipeline.actions.config import ActionConfig
+from pipeline.actions.events import Event, find_events, rises_above, smooth_rises
+from pipeline.actions.measures import measures, rest_of, signals
+from pipeline.actions.stage import MEASURE_ACTIONS
+from pipeline.actions.thresholds import CALIBRATED, ActionThresholds, calibrated
+from pipeline.inspection.corpus import Corpus
+from pipeline.stage import Resources
+from pipeline.store import Store
+from pipeline.synthetic.corpus import read_truth, write_corpus
+from pipeline.synthetic.recipes import LABELS
+from pipeline.videos.sources import source_folder
+from pipeline.walk import WALK, BuildConfig, open_walk
+from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS
+from schemas.table import read_cell
+from schemas.tracks import TRACKS
+from schemas.truth import TRUTH
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+PRESENT_FROM = 0.15
+"""Drawn weight from which an action counts as present."""
+
+CALIBRATION_SEED, HELD_OUT_SEED = 4101, 9203
+"""Other seeds, other people."""
+
+DISTRACTORS = (
+    "none",
+    "none",
+    "blinks",
+    "speech",
+    "head_motion",
+    "flicker",
+    "camera_shake",
+    "occluding_hand",
+    "profile",
+)
+
+DOCS = Path(__file__).parents[1] / "docs" / "actions.md"
+BEGIN, END = "<!-- calibration begins -->", "<!-- calibration ends -->"
+
+RIDGE = 0.02
+"""Keeps weights small where signals say nearly the same."""
+
+MIN_PRECISION, MAX_MISSED, MIN_F1, MAX_UNDECIDED = 0.8, 0.12, 0.65, 0.6
+"""What is surely present must be so in this share of frames; of what is present, at most this share may lie below what
+is surely absent; an action is told if it reaches this F1 on the calibration clips and leaves at most this share of its
+present frames undecided."""
+
+# What each measure may be made of, and with which sign: what moves with the action, and what must be taken out of it.
+CANDIDATES: dict[str, dict[str, int]] = {
+    "inner_brow_raise": {"browInnerUp": 1, "inner_brow_up": 1, "eyeBlink": -1, "jawOpen": -1, "mouthSmile": -1},
+    "outer_brow_raise": {"browOuterUp": 1, "outer_brow_up": 1, "eyeBlink": -1, "jawOpen": -1, "mouthSmile": -1},
+    "brow_lower": {"browDown": 1, "inner_brow_up": -1, "outer_brow_up": -1, "brows_together": 1, "noseSneer": -1},
+    "eye_widen": {"eyeWide": 1, "upper_lid_up": 1, "aperture": 1, "browInnerUp": -1, "browOuterUp": -1, "jawOpen": -1},
+    "eye_narrow": {"eyeSquint": 1, "lower_lid_up": 1, "aperture": -1, "eyeBlink": -1, "mouthSmile": -1, "browDown": -1},
+    "eye_close": {"eyeBlink": 1, "upper_lid_up": -1, "aperture": -1},
+    "cheek_raise": {
+        "cheekSquint": 1,
+        "cheek_up": 1,
+        "lower_lid_up": 1,
+        "cheek_out": 1,
+        "aperture": -1,
+        "eyeBlink": -1,
+        "nostril_up": -1,
+    },
+    "nose_wrinkle": {
+        "noseSneer": 1,
+        "nostril_up": 1,
+        "nostril_out": 1,
+        "inner_brow_up": -1,
+        "browDown": 1,
+        "mouthSmile": -1,
+        "mouthUpperUp": -1,
+    },
+    "upper_lip_raise": {"mouthUpperUp": 1, "upper_lip_up": 1, "lips_apart": 1, "jawOpen": -1, "mouthSmile": -1},
+    "lip_corner_raise": {"mouthSmile": 1, "lip_corner_up": 1, "lip_corner_up_from_lips": 1, "mouthUpperUp": -1},
+    "lip_corner_dimple": {"mouthDimple": 1, "lip_corner_out": 1, "mouthSmile": -1, "mouthStretch": -1, "jawOpen": 1},
+    "lip_corner_lower": {
+        "mouthFrown": 1,
+        "lip_corner_up": -1,
+        "lip_corner_up_from_lips": -1,
+        "jawOpen": -1,
+        "mouthRollLower": 1,
+    },
+    "lower_lip_drop": {"mouthLowerDown": 1, "lower_lip_down": 1, "lips_apart": 1, "jawOpen": -1, "chin_down": -1},
+    "chin_raise": {
+        "mouthShrugLower": 1,
+        "lower_lip_down": -1,
+        "chin_boss_up": 1,
+        "lower_lip_from_chin": 1,
+        "lower_lip_thin": 1,
+    },
+    "lip_pucker": {"mouthPucker": 1, "lip_corner_out": -1, "lips_forward": -1, "mouthFunnel": -1, "mouthPress": -1},
+    "lip_stretch": {"mouthStretch": 1, "lip_corner_out": 1, "mouthSmile": -1, "mouthDimple": -1, "nostril_out": 1},
+    "lip_funnel": {"mouthFunnel": 1, "mouthRollUpper": 1, "lips_forward": -1, "lip_corner_out": -1, "lips_thin": -1},
+    "lip_press": {"mouthPress": 1, "lips_thin": 1, "mouthRollLower": -1, "mouthRollUpper": -1, "mouthPucker": -1},
+    "jaw_drop": {"jawOpen": 1, "chin_down": 1, "lips_apart": 1},
+    "lip_suck": {"mouthRollLower": 1, "mouthRollUpper": 1, "lips_thin": 1, "mouthPress": 1, "mouthFunnel": -1},
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One track beside its truth: times_s [T], signals, drawn weights [T, A, 2], mask [T, A, 2], the true events."""
+
+    times_s: Array
+    signals: Mapping[str, Array]
+    truth: Array
+    mask: Flags
+    is_gap_before: Flags
+    events: list[dict[str, Any]]
+
+
+# --- the material
+
+
+def corpus_samples(folder: Path, clips: int, seed: int, given: argparse.Namespace) -> list[Sample]:
+    """Render a corpus where there is none yet, run the walk's first three stages on it, join it with its truth."""
+    recipes = (*FACIAL_ACTIONS, *LABELS)
+    size = tuple(given.size)
+    write_corpus(folder, clips, seed, recipes=recipes, distractors=DISTRACTORS, size=size, workers=given.workers)
+    root = folder.with_name(f"{folder.name}.corpus")
+    walk = open_walk(Store.open_or_create(root, 8), folder, BuildConfig())
+    resources = Resources(source=source_folder(folder))
+    for stage in WALK[:3]:
+        for bucket in walk.take_settled(stage):
+            walk.run(stage, bucket, resources)
+    walk.commit(folder)
+    return samples_of(folder, root)
+
+
+def samples_of(folder: Path, root: Path) -> list[Sample]:
+    """Every measured track of a corpus that lies on a drawn face, with that face's truth."""
+    opened = Corpus(root)
+    clip_of = {row["video_id"]: row["path"] for row in opened.arrow("videos", ["video_id", "path"]).to_pylist()}
+    drawn: dict[str, list[dict[str, Any]]] = {}
+    for row in read_truth(folder).to_pylist():
+        drawn.setdefault(row["clip"], []).append(row)
+    measured = {
+        row["track_id"]: row for row in opened.arrow("actions", ["track_id", "blendshapes", "measurable"]).to_pylist()
+    }
+    tracks = opened.arrow("tracks", ["video_id", *MEASURE_ACTIONS.reads[0].content]).to_pylist()
+    found = [
+        _sample(track, measured[track["track_id"]], drawn[clip_of[track["video_id"]]])
+        for track in tracks
+        if track["track_id"] in measured
+    ]
+    return [sample for sample in found if sample is not None]
+
+
+def _sample(track: Mapping[str, Any], actions: Mapping[str, Any], faces: Sequence[Mapping[str, Any]]) -> Sample | None:
+    times_s = np.array(track["times_s"])
+    cells = {name: read_cell(TRACKS.field(name), track[name]) for name in ("boxes_xyxy", "landmarks_px", "pose_deg")}
+    scores = read_cell(ACTIONS.field("blendshapes"), actions["blendshapes"])
+    best, best_iou = None, 0.5
+    for face in faces:
+        frames = np.abs(np.array(face["times_s"])[None, :] - times_s[:, None]).argmin(axis=1)
+        boxes = read_cell(TRUTH.field("boxes_xyxy"), face["boxes_xyxy"])[frames]
+        iou = float(np.median(_iou(cells["boxes_xyxy"], boxes)))
+        if iou >= best_iou:
+            weights = read_cell(TRUTH.field("blendshapes"), face["blendshapes"])[frames]
+            best, best_iou = (drawn_weights(weights), face["events"]), iou
+    if best is None:
+        return None
+    return Sample(
+        times_s=times_s,
+        signals=signals(scores, cells["landmarks_px"], cells["pose_deg"]),
+        truth=best[0],
+        mask=read_cell(ACTIONS.field("measurable"), actions["measurable"]).astype(np.bool_),
+        is_gap_before=np.array(track["is_gap_before"], np.bool_),
+        events=[event for event in best[1] if times_s[0] <= event["apex_s"] <= times_s[-1]],
+    )
+
+
+def _iou(first: Array, second: Array) -> Array:
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    both = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    return np.asarray(both / np.maximum(areas[0] + areas[1] - both, 1e-9))
+
+
+def drawn_weights(blendshapes: NDArray[np.float32]) -> Array:
+    """The truth of each action and side [T, A, 2] from drawn weights [T, 52]: the strongest of its units."""
+    index = {name: number for number, name in enumerate(BLENDSHAPE_NAMES)}
+    sides = [(facial.middle or facial.left, facial.middle or facial.right) for facial in FACIAL_ACTIONS.values()]
+    return np.stack(
+        [np.stack([blendshapes[:, [index[n] for n in names]].max(axis=1) for names in pair], axis=1) for pair in sides],
+        axis=1,
+    ).astype(np.float64)
+
+
+# --- the calibration
+
+
+def calibrate(samples: Sequence[Sample]) -> dict[str, ActionThresholds]:
+    """Weights by least squares, then thresholds from the rises that these give."""
+    fitted = {action: _fit(a, action, samples) for a, action in enumerate(FACIAL_ACTIONS)}
+    config = ActionConfig(thresholds=fitted)
+    judged = [Judged.of(sample, config) for sample in samples]
+    return {action: _thresholds(a, fitted[action], judged, config) for a, action in enumerate(FACIAL_ACTIONS)}
+
+
+def _fit(a: int, action: str, samples: Sequence[Sample]) -> ActionThresholds:
+    """Drawn weight from the signals above their values at rest; a signal may only count with its own sign."""
+    signs = CANDIDATES[action]
+    rows, targets, rests = [], [], []
+    for sample in samples:
+        values = np.stack([sample.signals[name] for name in signs], axis=2)  # [T, 2, K]
+        if FACIAL_ACTIONS[action].middle:
+            values = np.repeat(values.mean(axis=1, keepdims=True), 2, axis=1)
+        is_rest = (sample.truth < 0.02).all(axis=(1, 2)) & sample.mask[:, a].all(axis=1)
+        for side in range(2):
+            if is_rest.sum() >= 2:
+                rest = np.median(values[is_rest, side], axis=0)
+                rests.append(rest)
+                rows.append((values[:, side] - rest)[sample.mask[:, a, side]])
+                targets.append(sample.truth[:, a, side][sample.mask[:, a, side]])
+    x, y = np.concatenate(rows), np.concatenate(targets)
+    spread = x.std(axis=0) + 1e-9
+    importance = np.sqrt(np.where(y >= PRESENT_FROM, 0.5 / max((y >= PRESENT_FROM).mean(), 0.01), 0.5))
+    scaled = np.vstack([x / spread * importance[:, None], np.eye(len(signs)) * np.sqrt(RIDGE * len(x))])
+    aim = np.concatenate([y * importance, np.zeros(len(signs))])
+    sign = np.array(list(signs.values()))
+    solved = lsq_linear(scaled, aim, (np.where(sign < 0, -np.inf, 0), np.where(sign < 0, 1e-9, np.inf))).x / spread
+    weights = {name: float(w) for name, w, s in zip(signs, solved, spread, strict=True) if abs(w * s) > 0.004}
+    kept = np.array([name in weights for name in signs])
+    at_rest = np.stack(rests)[:, kept] @ np.array(list(weights.values()))
+    # A shrunken fit reads too low: at the top of what was drawn, measure and drawn weight should be equal.
+    high = y >= max(0.5, float(np.quantile(y[y > 0], 0.7)) if (y > 0).any() else 0.5)
+    reached = float(np.median((x[:, kept] @ np.array(list(weights.values())))[high] / y[high])) if high.any() else 1.0
+    scale = 1.0 / max(reached, 0.1)
+    return ActionThresholds(
+        is_told=True,
+        weights={name: round(weight * scale, 4) for name, weight in weights.items()},
+        neutral=round(float(np.median(at_rest)) * scale, 4),
+        highest_rest=round(float(np.quantile(at_rest - np.median(at_rest), 0.95)) * scale, 4),
+        absent_below=0.1,
+        present_above=0.3,
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sample with the rises [T, A, 2] and the events that a config gives."""
+
+    sample: Sample
+    rises: Array
+    rest_share: Array
+    events: list[Event]
+
+    @classmethod
+    def of(cls, sample: Sample, config: ActionConfig) -> Judged:
+        measured = measures(sample.signals, config.thresholds)
+        rest, share = rest_of(measured, sample.mask, config)
+        rises = rises_above(measured, rest, sample.mask)
+        rises = smooth_rises(sample.times_s, rises, sample.mask, sample.is_gap_before, config.smoothing_s)
+        events = find_events(sample.times_s, rises, sample.mask, sample.is_gap_before, config)
+        return cls(sample, rises, share, events)
+
+
+def frames_of(a: int, judged: Sequence[Judged]) -> tuple[Array, Flags]:
+    """Rise and presence of action number `a` in every measured frame and side; of a middle action, one side."""
+    sides = range(1 if list(FACIAL_ACTIONS.values())[a].middle else 2)
+    picked = [
+        (one.rises[:, a, s][m], one.sample.truth[:, a, s][m] >= PRESENT_FROM)
+        for one in judged
+        for s in sides
+        for m in [one.sample.mask[:, a, s]]
+    ]
+    return np.concatenate([rise for rise, _ in picked]), np.concatenate([flag for _, flag in picked])
+
+
+def _thresholds(a: int, fitted: ActionThresholds, judged: Sequence[Judged], config: ActionConfig) -> ActionThresholds:
+    """The uncertain band around the best single threshold: wide enough that what lies outside of it is sure."""
+    rises, is_present = frames_of(a, judged)
+    grid = np.round(np.arange(0.04, 0.8, 0.01), 3)
+    scores = [score(rises >= t, is_present) for t in grid]
+    best = int(np.argmax([one.f1 for one in scores]))
+    above = next(
+        (t for t, one in zip(grid[best:], scores[best:], strict=True) if one.precision >= MIN_PRECISION), grid[best]
+    )
+    below = max(
+        [t for t, one in zip(grid[: best + 1], scores, strict=False) if 1 - one.recall <= MAX_MISSED], default=grid[0]
+    )
+    is_decided = (rises >= above) | (rises < below)
+    undecided = 1 - float(is_decided[is_present].mean()) if is_present.any() else 1.0
+    decided = score(rises[is_decided] >= above, is_present[is_decided])
+    return fitted.model_copy(
+        update={
+            "is_told": decided.f1 >= MIN_F1 and decided.precision >= MIN_F1 and undecided <= MAX_UNDECIDED,
+            "absent_below": float(below),
+            "present_above": float(above),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Score:
+    """Precision, recall and their harmonic mean; not a number where there was nothing to find."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def score(is_said: Flags, is_true: Flags) -> Score:
+    """Compare what is said with what is true, flag by flag."""
+    return score_of(int((is_said & is_true).sum()), int(is_said.sum()), int(is_true.sum()))
+
+
+def score_of(hits: int, said: int, true: int) -> Score:
+    """From how many were right, how many were said, and how many there were."""
+    precision, recall = (hits / said if said else float("nan")), (hits / true if true else float("nan"))
+    return Score(precision, recall, 2 * hits / (said + true) if said + true else float("nan"))
+
+
+# --- the report
+
+
+def table_of(judged: Sequence[Judged], thresholds: Mapping[str, ActionThresholds]) -> list[str]:
+    """One line of Markdown per action, and the means over those that are told."""
+    rows = [_row(a, action, judged, thresholds[action]) for a, action in enumerate(FACIAL_ACTIONS)]
+    told = [row for row in rows if row["is_told"]]
+    lines = [
+        "| action | AU | precision | recall | F1 | F1, band as absent | undecided | events: precision | recall | F1 "
+        "| apex error, frames | measurable |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row) for row in rows]
+    means = {key: float(np.nanmean([row[key] for row in told])) for key in told[0] if isinstance(told[0][key], float)}
+    apex = [error for row in told for error in row["apex_errors"]]
+    lines.append(_line({"action": f"**mean of {len(told)} told**", "is_told": True, "apex_errors": apex, **means}))
+    return lines
+
+
+def _row(a: int, action: str, judged: Sequence[Judged], limits: ActionThresholds) -> dict[str, Any]:
+    rises, is_present = frames_of(a, judged)
+    is_decided = (rises >= limits.present_above) | (rises < limits.absent_below)
+    frames = score(rises[is_decided] >= limits.present_above, is_present[is_decided])
+    hits, said, found, true, errors = 0, 0, 0, 0, []
+    for one in judged:
+        events = [event for event in one.events if event.action == action]
+        hits += sum(_is_true(event, a, one.sample) for event in events)
+        said += len(events)
+        wanted = [event for event in one.sample.events if event["action"] == action and _is_seen(event, a, one.sample)]
+        true += len(wanted)
+        for event in wanted:
+            near = [e for e in events if e.onset_s <= event["offset_s"] and event["onset_s"] <= e.offset_s]
+            found += bool(near)
+            frame_s = float(np.median(np.diff(one.sample.times_s)))
+            errors += [min(abs(e.apex_s - event["apex_s"]) for e in near) / frame_s] if near else []
+    precision, recall = (hits / said if said else np.nan), (found / true if true else np.nan)
+    return {
+        "action": action,
+        "is_told": limits.is_told,
+        "precision": frames.precision,
+        "recall": frames.recall,
+        "f1": frames.f1,
+        "f1_all": score(rises >= limits.present_above, is_present).f1,
+        "undecided": 1 - float(is_decided.mean()),
+        "event_precision": precision,
+        "event_recall": recall,
+        "event_f1": 2 * precision * recall / (precision + recall) if precision + recall else np.nan,
+        "apex_errors": errors,
+        "measurable": float(np.concatenate([one.sample.mask[:, a].ravel() for one in judged]).mean()),
+    }
+
+
+def _sides(side: str) -> list[int]:
+    return [ACTION_SIDES.index(side)] if side in ACTION_SIDES else [0, 1]
+
+
+def _is_true(event: Event, a: int, sample: Sample) -> bool:
+    """Whether the action was drawn at any time of the event, on a side of it."""
+    inside = (sample.times_s >= event.onset_s) & (sample.times_s <= event.offset_s)
+    return bool((sample.truth[inside, a][:, _sides(event.side)] >= PRESENT_FROM).any())
+
+
+def _is_seen(event: Mapping[str, Any], a: int, sample: Sample) -> bool:
+    """Whether a true event is strong enough to count and could be measured at its apex."""
+    frame = int(np.abs(sample.times_s - event["apex_s"]).argmin())
+    return event["peak"] >= PRESENT_FROM and bool(sample.mask[frame, a][_sides(event["side"])].any())
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    known = FACIAL_ACTIONS.get(row["action"])
+    name, unit = row["action"].replace("_", " "), known.action_unit if known else ""
+    if not row["is_told"]:
+        return f"| {name} | {unit} | not told |" + " |" * 9
+    keys = ("precision", "recall", "f1", "f1_all", "undecided", "event_precision", "event_recall", "event_f1")
+    apex = f"{np.median(row['apex_errors']):.1f}" if row["apex_errors"] else "-"
+    cells = [f"{row[key]:.2f}" if np.isfinite(row[key]) else "-" for key in keys]
+    return f"| {name} | {unit} | " + " | ".join([*cells, apex, f"{row['measurable']:.2f}"]) + " |"
+
+
+# --- the files
+
+
+def write_thresholds(thresholds: Mapping[str, ActionThresholds], made: Mapping[str, Any]) -> None:
+    """Replace pipeline/actions/thresholds.toml."""
+    lines = [
+        "# Written by bench/calibrate_actions.py, which says what each value means. Do not edit: calibrate again.",
+        "",
+    ]
+    lines += ["[made]", *(f"{name} = {json.dumps(value)}" for name, value in made.items())]
+    for action, one in thresholds.items():
+        values = one.model_dump()
+        weights = ", ".join(f"{name} = {weight!r}" for name, weight in values.pop("weights").items())
+        lines += ["", f"[actions.{action}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+        lines.append(f"weights = {{ {weights} }}" if weights else "weights = {}")
+    CALIBRATED.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_docs(lines: Sequence[str]) -> None:
+    """Replace what lies between the markers of docs/actions.md."""
+    text = DOCS.read_text(encoding="utf-8")
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    DOCS.write_text("\n".join([before, *lines, after]), encoding="utf-8")
+
+
+def main() -> None:
+    """Render, run, calibrate, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder for the rendered clips and what is made of them")
+    parser.add_argument("--clips", type=int, default=168, help="clips to calibrate on")
+    parser.add_argument("--held-out", type=int, default=84, help="clips of other people to measure on")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), help="width and height of the clips")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="measure the thresholds that there are, and keep them")
+    given = parser.parse_args()
+
+    made = {
+        "clips": given.clips,
+        "seed": CALIBRATION_SEED,
+        "held_out_seed": HELD_OUT_SEED,
+        "date": f"{datetime.date.today()}",
+    }
+    if not given.report:
+        samples = corpus_samples(given.out / "calibration", given.clips, CALIBRATION_SEED, given)
+        write_thresholds(calibrate(samples), made)
+        calibrated.cache_clear()
+    held_out = corpus_samples(given.out / "held_out", given.held_out, HELD_OUT_SEED, given)
+    config = ActionConfig()
+    lines = table_of([Judged.of(sample, config) for sample in held_out], config.thresholds)
+    print("\n".join(lines))
+    num_frames = sum(len(sample.times_s) for sample in held_out)
+    write_docs([*lines, "", f"{len(held_out)} tracks, {num_frames} frames, {given.size[0]} x {given.size[1]} pixels."])
+
+
+if __name__ == "__main__":
+    main()
