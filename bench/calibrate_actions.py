@@ -26,10 +26,11 @@ from scipy.optimize import lsq_linear
 
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.actions.config import ActionConfig
-from pipeline.actions.events import Event, find_events, rises_above, smooth_rises
-from pipeline.actions.measures import measures, rest_of, signals
-from pipeline.actions.stage import MEASURE_ACTIONS
-from pipeline.actions.thresholds import CALIBRATED, ActionThresholds, calibrated
+from pipeline.actions.events import Event, find_events, rises_of
+from pipeline.actions.measurable import Passport, measurability
+from pipeline.actions.measures import measures, signals
+from pipeline.actions.stage import MEASURE_ACTIONS, passport_of
+from pipeline.actions.thresholds import CALIBRATED, ActionThresholds, Witness, calibrated
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Resources
 from pipeline.store import Store
@@ -47,6 +48,17 @@ Flags = NDArray[np.bool_]
 
 PRESENT_FROM = 0.15
 """Drawn weight from which an action counts as present."""
+
+FOLDS = 4
+
+TURNS_DEG = (90.0, 12.0, 8.0, 5.0)
+"""Turns of the head, from its usual pose, up to which an action may be told; the widest that will do is taken."""
+
+CLEARLY_FROM = 0.4
+"""Drawn weight from which a track clearly shows an action."""
+
+NEARLY_REST = 0.02
+"""Drawn weight below which a face counts as at rest."""
 
 CALIBRATION_SEED, HELD_OUT_SEED = 4101, 9203
 """Other seeds, other people."""
@@ -69,74 +81,76 @@ BEGIN, END = "<!-- calibration begins -->", "<!-- calibration ends -->"
 RIDGE = 0.02
 """Keeps weights small where signals say nearly the same."""
 
-MIN_PRECISION, MAX_MISSED, MIN_F1, MAX_UNDECIDED = 0.8, 0.12, 0.65, 0.6
+MIN_PRECISION, MAX_MISSED, MIN_F1, MAX_UNDECIDED, MIN_OF_TRACKS, MIN_TRACKS = 0.8, 0.12, 0.6, 0.65, 0.5, 3
 """What is surely present must be so in this share of frames; of what is present, at most this share may lie below what
-is surely absent; an action is told if it reaches this F1 on the calibration clips and leaves at most this share of its
-present frames undecided."""
+is surely absent. An action is told if its precision and F1 reach MIN_F1 on the calibration clips, at most this share of
+its present frames stays undecided, and of whole tracks it is found in this share of those that clearly show it, as
+often as in others, and in so many."""
 
 # What each measure may be made of, and with which sign: what moves with the action, and what must be taken out of it.
-CANDIDATES: dict[str, dict[str, int]] = {
-    "inner_brow_raise": {"browInnerUp": 1, "inner_brow_up": 1, "eyeBlink": -1, "jawOpen": -1, "mouthSmile": -1},
-    "outer_brow_raise": {"browOuterUp": 1, "outer_brow_up": 1, "eyeBlink": -1, "jawOpen": -1, "mouthSmile": -1},
-    "brow_lower": {"browDown": 1, "inner_brow_up": -1, "outer_brow_up": -1, "brows_together": 1, "noseSneer": -1},
-    "eye_widen": {"eyeWide": 1, "upper_lid_up": 1, "aperture": 1, "browInnerUp": -1, "browOuterUp": -1, "jawOpen": -1},
-    "eye_narrow": {"eyeSquint": 1, "lower_lid_up": 1, "aperture": -1, "eyeBlink": -1, "mouthSmile": -1, "browDown": -1},
-    "eye_close": {"eyeBlink": 1, "upper_lid_up": -1, "aperture": -1},
-    "cheek_raise": {
-        "cheekSquint": 1,
-        "cheek_up": 1,
-        "lower_lid_up": 1,
-        "cheek_out": 1,
-        "aperture": -1,
-        "eyeBlink": -1,
-        "nostril_up": -1,
-    },
-    "nose_wrinkle": {
-        "noseSneer": 1,
-        "nostril_up": 1,
-        "nostril_out": 1,
-        "inner_brow_up": -1,
-        "browDown": 1,
-        "mouthSmile": -1,
-        "mouthUpperUp": -1,
-    },
-    "upper_lip_raise": {"mouthUpperUp": 1, "upper_lip_up": 1, "lips_apart": 1, "jawOpen": -1, "mouthSmile": -1},
-    "lip_corner_raise": {"mouthSmile": 1, "lip_corner_up": 1, "lip_corner_up_from_lips": 1, "mouthUpperUp": -1},
-    "lip_corner_dimple": {"mouthDimple": 1, "lip_corner_out": 1, "mouthSmile": -1, "mouthStretch": -1, "jawOpen": 1},
-    "lip_corner_lower": {
-        "mouthFrown": 1,
-        "lip_corner_up": -1,
-        "lip_corner_up_from_lips": -1,
-        "jawOpen": -1,
-        "mouthRollLower": 1,
-    },
-    "lower_lip_drop": {"mouthLowerDown": 1, "lower_lip_down": 1, "lips_apart": 1, "jawOpen": -1, "chin_down": -1},
-    "chin_raise": {
-        "mouthShrugLower": 1,
-        "lower_lip_down": -1,
-        "chin_boss_up": 1,
-        "lower_lip_from_chin": 1,
-        "lower_lip_thin": 1,
-    },
-    "lip_pucker": {"mouthPucker": 1, "lip_corner_out": -1, "lips_forward": -1, "mouthFunnel": -1, "mouthPress": -1},
-    "lip_stretch": {"mouthStretch": 1, "lip_corner_out": 1, "mouthSmile": -1, "mouthDimple": -1, "nostril_out": 1},
-    "lip_funnel": {"mouthFunnel": 1, "mouthRollUpper": 1, "lips_forward": -1, "lip_corner_out": -1, "lips_thin": -1},
-    "lip_press": {"mouthPress": 1, "lips_thin": 1, "mouthRollLower": -1, "mouthRollUpper": -1, "mouthPucker": -1},
-    "jaw_drop": {"jawOpen": 1, "chin_down": 1, "lips_apart": 1},
-    "lip_suck": {"mouthRollLower": 1, "mouthRollUpper": 1, "lips_thin": 1, "mouthPress": 1, "mouthFunnel": -1},
+# Two witnesses each: what the network says, and what the mesh shows; they must agree.
+CANDIDATES: dict[str, tuple[dict[str, int], ...]] = {
+    "inner_brow_raise": ({"browInnerUp": 1, "jawOpen": -1, "eyeBlink": -1}, {"inner_brow_up": 1, "eyeBlink": -1}),
+    "outer_brow_raise": ({"browOuterUp": 1, "jawOpen": -1, "eyeBlink": -1}, {"outer_brow_up": 1, "eyeBlink": -1}),
+    "brow_lower": (
+        {"browDown": 1, "mouthSmile": -1, "eyeBlink": -1},
+        {"inner_brow_up": -1, "outer_brow_up": -1, "brows_together": 1},
+    ),
+    "eye_widen": ({"eyeWide": 1, "browInnerUp": -1, "browOuterUp": -1}, {"upper_lid_up": 1, "aperture": 1}),
+    "eye_narrow": ({"eyeSquint": 1, "eyeBlink": -1}, {"lower_lid_up": 1, "aperture": -1, "eyeBlink": -1}),
+    "eye_close": ({"eyeBlink": 1}, {"upper_lid_up": -1, "aperture": -1}),
+    "cheek_raise": (
+        {"cheek_up": 1, "nostril_up": -1, "eyeBlink": -1, "lip_corner_up": -1},
+        {"lower_lid_up": 1, "eyeBlink": -1, "browDown": -1},
+    ),
+    "nose_wrinkle": (
+        {"nostril_up": 1, "upper_lip_up": 1, "mouthSmile": -1},
+        {"inner_brow_up": -1, "browDown": 1, "eyeBlink": -1},
+    ),
+    "upper_lip_raise": (
+        {"mouthUpperUp": 1, "mouthSmile": -1, "jawOpen": -1},
+        {"upper_lip_up": 1, "upper_lip_thin": 1, "lip_corner_up": -1},
+    ),
+    "lip_corner_raise": ({"mouthSmile": 1, "mouthDimple": 1}, {"lip_corner_up": 1, "lip_corner_up_from_lips": 1}),
+    "lip_corner_dimple": ({"mouthDimple": 1, "mouthSmile": -1, "mouthPucker": -1}, {"lip_corner_out": 1}),
+    "lip_corner_lower": (
+        {"mouthFrown": 1, "mouthRollLower": 1, "mouthShrugLower": 1},
+        {"lip_corner_up": -1, "lip_corner_up_from_lips": -1, "jawOpen": -1},
+    ),
+    "lower_lip_drop": ({"mouthLowerDown": 1, "jawOpen": -1}, {"lower_lip_down": 1, "lips_apart": 1, "chin_down": -1}),
+    "chin_raise": (
+        {"mouthShrugLower": 1, "mouthRollLower": 1},
+        {"lower_lip_thin": 1, "lower_lip_down": -1, "chin_boss_up": 1},
+    ),
+    "lip_pucker": ({"mouthPucker": 1, "mouthFunnel": 1, "mouthPress": -1}, {"lip_corner_out": -1, "lips_forward": -1}),
+    "lip_stretch": ({"mouthStretch": 1, "mouthSmile": -1}, {"lip_corner_out": 1, "lip_corner_up": -1}),
+    "lip_funnel": (
+        {"mouthFunnel": 1, "mouthRollUpper": 1},
+        {"lip_corner_out": -1, "lips_apart": 1, "lips_forward": -1},
+    ),
+    "lip_press": ({"mouthPress": 1, "mouthPucker": -1}, {"lips_thin": 1, "lips_apart": -1}),
+    "jaw_drop": ({"jawOpen": 1, "lips_apart": 1}, {"chin_down": 1, "lower_lip_down": 1}),
+    "lip_suck": (
+        {"mouthRollLower": 1, "mouthRollUpper": 1, "mouthPress": 1, "mouthFunnel": -1},
+        {"lips_thin": 1, "lower_lip_thin": 1, "upper_lip_thin": 1},
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One track beside its truth: times_s [T], signals, drawn weights [T, A, 2], mask [T, A, 2], the true events."""
+    """One track beside its truth: passport, signals, drawn weights [T, A, 2], the true events."""
 
-    times_s: Array
+    passport: Passport
     signals: Mapping[str, Array]
     truth: Array
-    mask: Flags
     is_gap_before: Flags
     events: list[dict[str, Any]]
+
+    @property
+    def times_s(self) -> Array:
+        """Presentation times [T]."""
+        return self.passport.times_s
 
 
 # --- the material
@@ -164,9 +178,7 @@ def samples_of(folder: Path, root: Path) -> list[Sample]:
     drawn: dict[str, list[dict[str, Any]]] = {}
     for row in read_truth(folder).to_pylist():
         drawn.setdefault(row["clip"], []).append(row)
-    measured = {
-        row["track_id"]: row for row in opened.arrow("actions", ["track_id", "blendshapes", "measurable"]).to_pylist()
-    }
+    measured = {row["track_id"]: row for row in opened.arrow("actions", ["track_id", "blendshapes"]).to_pylist()}
     tracks = opened.arrow("tracks", ["video_id", *MEASURE_ACTIONS.reads[0].content]).to_pylist()
     found = [
         _sample(track, measured[track["track_id"]], drawn[clip_of[track["video_id"]]])
@@ -191,10 +203,9 @@ def _sample(track: Mapping[str, Any], actions: Mapping[str, Any], faces: Sequenc
     if best is None:
         return None
     return Sample(
-        times_s=times_s,
+        passport=passport_of(track),
         signals=signals(scores, cells["landmarks_px"], cells["pose_deg"]),
         truth=best[0],
-        mask=read_cell(ACTIONS.field("measurable"), actions["measurable"]).astype(np.bool_),
         is_gap_before=np.array(track["is_gap_before"], np.bool_),
         events=[event for event in best[1] if times_s[0] <= event["apex_s"] <= times_s[-1]],
     )
@@ -219,51 +230,79 @@ def drawn_weights(blendshapes: NDArray[np.float32]) -> Array:
 
 # --- the calibration
 
+ANY_TURN = ActionConfig(
+    thresholds={action: {**one.model_dump(), "max_turn_deg": TURNS_DEG[0]} for action, one in calibrated().items()}
+)
+
 
 def calibrate(samples: Sequence[Sample]) -> dict[str, ActionThresholds]:
-    """Weights by least squares, then thresholds from the rises that these give."""
-    fitted = {action: _fit(a, action, samples) for a, action in enumerate(FACIAL_ACTIONS)}
-    config = ActionConfig(thresholds=fitted)
-    judged = [Judged.of(sample, config) for sample in samples]
-    return {action: _thresholds(a, fitted[action], judged, config) for a, action in enumerate(FACIAL_ACTIONS)}
+    """Weights by least squares, then thresholds from the rises of clips that other clips' weights give.
+
+    Thresholds set on the clips that the weights were fitted to would be too sure of themselves.
+    """
+    judged = []
+    for fold in range(FOLDS):
+        config = ActionConfig(thresholds=_fit_all([s for n, s in enumerate(samples) if n % FOLDS != fold]))
+        judged += [Judged.of(sample, config) for n, sample in enumerate(samples) if n % FOLDS == fold]
+    fitted = _fit_all(samples)
+    return {action: _judgement(a, fitted[action], judged) for a, action in enumerate(FACIAL_ACTIONS)}
+
+
+def _fit_all(samples: Sequence[Sample]) -> dict[str, ActionThresholds]:
+    return {action: _fit(a, action, samples) for a, action in enumerate(FACIAL_ACTIONS)}
+
+
+def _judgement(a: int, fitted: ActionThresholds, judged: Sequence[Judged]) -> ActionThresholds:
+    """With the widest turn of the head at which the action can be told, or else as not told."""
+    for turn in TURNS_DEG:
+        found = _thresholds(a, fitted.model_copy(update={"max_turn_deg": turn}), judged)
+        if found.is_told:
+            break
+    return found
 
 
 def _fit(a: int, action: str, samples: Sequence[Sample]) -> ActionThresholds:
+    witnesses = [
+        _witness(a, signs, samples, is_middle=bool(FACIAL_ACTIONS[action].middle)) for signs in CANDIDATES[action]
+    ]
+    return ActionThresholds(
+        is_told=True, witnesses=witnesses, absent_below=0.1, present_above=0.3, max_turn_deg=TURNS_DEG[0]
+    )
+
+
+def _witness(a: int, signs: Mapping[str, int], samples: Sequence[Sample], *, is_middle: bool) -> Witness:
     """Drawn weight from the signals above their values at rest; a signal may only count with its own sign."""
-    signs = CANDIDATES[action]
     rows, targets, rests = [], [], []
     for sample in samples:
         values = np.stack([sample.signals[name] for name in signs], axis=2)  # [T, 2, K]
-        if FACIAL_ACTIONS[action].middle:
-            values = np.repeat(values.mean(axis=1, keepdims=True), 2, axis=1)
-        is_rest = (sample.truth < 0.02).all(axis=(1, 2)) & sample.mask[:, a].all(axis=1)
-        for side in range(2):
-            if is_rest.sum() >= 2:
-                rest = np.median(values[is_rest, side], axis=0)
-                rests.append(rest)
-                rows.append((values[:, side] - rest)[sample.mask[:, a, side]])
-                targets.append(sample.truth[:, a, side][sample.mask[:, a, side]])
+        values = np.repeat(values.mean(axis=1, keepdims=True), 2, axis=1) if is_middle else values
+        mask = measurability(sample.passport, ANY_TURN).mask[:, a]
+        is_rest = (sample.truth < NEARLY_REST).all(axis=(1, 2)) & mask.all(axis=1)
+        if is_rest.sum() >= 2:
+            for side in range(2):
+                rests.append(np.median(values[is_rest, side], axis=0))
+                rows.append((values[:, side] - rests[-1])[mask[:, side]])
+                targets.append(sample.truth[:, a, side][mask[:, side]])
     x, y = np.concatenate(rows), np.concatenate(targets)
-    spread = x.std(axis=0) + 1e-9
-    importance = np.sqrt(np.where(y >= PRESENT_FROM, 0.5 / max((y >= PRESENT_FROM).mean(), 0.01), 0.5))
-    scaled = np.vstack([x / spread * importance[:, None], np.eye(len(signs)) * np.sqrt(RIDGE * len(x))])
-    aim = np.concatenate([y * importance, np.zeros(len(signs))])
+    spread = x.std(axis=0) + 1e-3
+    is_present = y >= PRESENT_FROM
+    importance = np.sqrt(np.where(is_present, 0.5 / max(is_present.mean(), 0.01), 0.5))  # both count the same
     sign = np.array(list(signs.values()))
-    solved = lsq_linear(scaled, aim, (np.where(sign < 0, -np.inf, 0), np.where(sign < 0, 1e-9, np.inf))).x / spread
-    weights = {name: float(w) for name, w, s in zip(signs, solved, spread, strict=True) if abs(w * s) > 0.004}
-    kept = np.array([name in weights for name in signs])
-    at_rest = np.stack(rests)[:, kept] @ np.array(list(weights.values()))
-    # A shrunken fit reads too low: at the top of what was drawn, measure and drawn weight should be equal.
-    high = y >= max(0.5, float(np.quantile(y[y > 0], 0.7)) if (y > 0).any() else 0.5)
-    reached = float(np.median((x[:, kept] @ np.array(list(weights.values())))[high] / y[high])) if high.any() else 1.0
-    scale = 1.0 / max(reached, 0.1)
-    return ActionThresholds(
-        is_told=True,
-        weights={name: round(weight * scale, 4) for name, weight in weights.items()},
-        neutral=round(float(np.median(at_rest)) * scale, 4),
-        highest_rest=round(float(np.quantile(at_rest - np.median(at_rest), 0.95)) * scale, 4),
-        absent_below=0.1,
-        present_above=0.3,
+    bounds = np.where(sign < 0, -np.inf, 0.0), np.where(sign < 0, 1e-9, np.inf)
+    shrink = np.eye(len(signs)) * np.sqrt(RIDGE * len(x))
+    solved = lsq_linear(
+        np.vstack([x / spread * importance[:, None], shrink]), np.concatenate([y * importance, 0 * sign]), bounds
+    )
+    weights = solved.x / spread
+    weights[np.abs(solved.x) < 0.004] = 0.0
+    is_strong = y >= 0.4
+    reached = float(np.median((x @ weights)[is_strong] / y[is_strong])) if is_strong.any() else 1.0
+    weights /= max(reached, 0.1)  # a shrunken fit reads too low
+    at_rest = np.stack(rests) @ weights
+    return Witness(
+        weights={name: round(float(weight), 4) for name, weight in zip(signs, weights, strict=True) if weight},
+        neutral=round(float(np.median(at_rest)), 4),
+        highest_rest=round(float(np.quantile(at_rest, 0.95) - np.median(at_rest)), 4),
     )
 
 
@@ -272,35 +311,29 @@ class Judged:
     """A sample with the rises [T, A, 2] and the events that a config gives."""
 
     sample: Sample
+    mask: Flags
     rises: Array
     rest_share: Array
     events: list[Event]
 
     @classmethod
     def of(cls, sample: Sample, config: ActionConfig) -> Judged:
-        measured = measures(sample.signals, config.thresholds)
-        rest, share = rest_of(measured, sample.mask, config)
-        rises = rises_above(measured, rest, sample.mask)
-        rises = smooth_rises(sample.times_s, rises, sample.mask, sample.is_gap_before, config.smoothing_s)
-        events = find_events(sample.times_s, rises, sample.mask, sample.is_gap_before, config)
-        return cls(sample, rises, share, events)
+        mask = measurability(sample.passport, config).mask
+        measured, share = measures(sample.signals, mask, config)
+        rises = rises_of(sample.times_s, measured, mask, sample.is_gap_before, config.smoothing_s)
+        events = find_events(sample.times_s, rises, mask, sample.is_gap_before, config)
+        return cls(sample, mask, rises, share, events)
 
 
-def frames_of(a: int, judged: Sequence[Judged]) -> tuple[Array, Flags]:
+def frames_of(a: int, judged: Sequence[Judged], max_turn_deg: float = np.inf) -> tuple[Array, Flags]:
     """Rise and presence of action number `a` in every measured frame and side; of a middle action, one side."""
-    sides = range(1 if list(FACIAL_ACTIONS.values())[a].middle else 2)
-    picked = [
-        (one.rises[:, a, s][m], one.sample.truth[:, a, s][m] >= PRESENT_FROM)
-        for one in judged
-        for s in sides
-        for m in [one.sample.mask[:, a, s]]
-    ]
-    return np.concatenate([rise for rise, _ in picked]), np.concatenate([flag for _, flag in picked])
+    rises, weights = zip(*(_within(one, a, max_turn_deg) for one in judged), strict=True)
+    return np.concatenate(rises), np.concatenate(weights) >= PRESENT_FROM
 
 
-def _thresholds(a: int, fitted: ActionThresholds, judged: Sequence[Judged], config: ActionConfig) -> ActionThresholds:
+def _thresholds(a: int, fitted: ActionThresholds, judged: Sequence[Judged]) -> ActionThresholds:
     """The uncertain band around the best single threshold: wide enough that what lies outside of it is sure."""
-    rises, is_present = frames_of(a, judged)
+    rises, is_present = frames_of(a, judged, fitted.max_turn_deg)
     grid = np.round(np.arange(0.04, 0.8, 0.01), 3)
     scores = [score(rises >= t, is_present) for t in grid]
     best = int(np.argmax([one.f1 for one in scores]))
@@ -313,13 +346,37 @@ def _thresholds(a: int, fitted: ActionThresholds, judged: Sequence[Judged], conf
     is_decided = (rises >= above) | (rises < below)
     undecided = 1 - float(is_decided[is_present].mean()) if is_present.any() else 1.0
     decided = score(rises[is_decided] >= above, is_present[is_decided])
+    tracks = _score_of_tracks(a, judged, float(above), fitted.max_turn_deg)
     return fitted.model_copy(
         update={
-            "is_told": decided.f1 >= MIN_F1 and decided.precision >= MIN_F1 and undecided <= MAX_UNDECIDED,
+            "is_told": min(decided.f1, decided.precision) >= MIN_F1
+            and min(tracks.precision, tracks.recall) >= MIN_OF_TRACKS
+            and undecided <= MAX_UNDECIDED,
             "absent_below": float(below),
             "present_above": float(above),
         }
     )
+
+
+def _score_of_tracks(a: int, judged: Sequence[Judged], above: float, max_turn_deg: float) -> Score:
+    """Whole tracks, since the frames of one fail together: found in those that clearly show it, said in others."""
+    found, shown, wrong = 0, 0, 0
+    for one in judged:
+        rises, weights = _within(one, a, max_turn_deg)
+        is_said, is_shown = rises >= above, weights >= CLEARLY_FROM
+        shown += bool(is_shown.any())
+        found += bool((is_said & is_shown).any())
+        wrong += bool((is_said & (weights < NEARLY_REST)).any())
+    return Score(found / (found + wrong) if found else 0.0, found / shown if found >= MIN_TRACKS else 0.0, 0.0)
+
+
+def _within(one: Judged, a: int, max_turn_deg: float) -> tuple[Array, Array]:
+    """Rises and drawn weights of action number `a` where it is measured and the head near its usual pose."""
+    pose = one.sample.passport.pose_deg[:, :2]
+    is_near = np.hypot(*(pose - np.median(pose, axis=0)).T) <= max_turn_deg
+    sides = slice(0, 1 if list(FACIAL_ACTIONS.values())[a].middle else 2)
+    seen = (one.mask[:, a] & is_near[:, None])[:, sides]
+    return one.rises[:, a, sides][seen], one.sample.truth[:, a, sides][seen]
 
 
 @dataclass(frozen=True)
@@ -370,7 +427,7 @@ def _row(a: int, action: str, judged: Sequence[Judged], limits: ActionThresholds
         events = [event for event in one.events if event.action == action]
         hits += sum(_is_true(event, a, one.sample) for event in events)
         said += len(events)
-        wanted = [event for event in one.sample.events if event["action"] == action and _is_seen(event, a, one.sample)]
+        wanted = [event for event in one.sample.events if event["action"] == action and _is_seen(event, a, one)]
         true += len(wanted)
         for event in wanted:
             near = [e for e in events if e.onset_s <= event["offset_s"] and event["onset_s"] <= e.offset_s]
@@ -390,7 +447,7 @@ def _row(a: int, action: str, judged: Sequence[Judged], limits: ActionThresholds
         "event_recall": recall,
         "event_f1": 2 * precision * recall / (precision + recall) if precision + recall else np.nan,
         "apex_errors": errors,
-        "measurable": float(np.concatenate([one.sample.mask[:, a].ravel() for one in judged]).mean()),
+        "measurable": float(np.concatenate([one.mask[:, a].ravel() for one in judged]).mean()),
     }
 
 
@@ -404,10 +461,10 @@ def _is_true(event: Event, a: int, sample: Sample) -> bool:
     return bool((sample.truth[inside, a][:, _sides(event.side)] >= PRESENT_FROM).any())
 
 
-def _is_seen(event: Mapping[str, Any], a: int, sample: Sample) -> bool:
+def _is_seen(event: Mapping[str, Any], a: int, one: Judged) -> bool:
     """Whether a true event is strong enough to count and could be measured at its apex."""
-    frame = int(np.abs(sample.times_s - event["apex_s"]).argmin())
-    return event["peak"] >= PRESENT_FROM and bool(sample.mask[frame, a][_sides(event["side"])].any())
+    frame = int(np.abs(one.sample.times_s - event["apex_s"]).argmin())
+    return event["peak"] >= PRESENT_FROM and bool(one.mask[frame, a][_sides(event["side"])].any())
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -433,9 +490,12 @@ def write_thresholds(thresholds: Mapping[str, ActionThresholds], made: Mapping[s
     lines += ["[made]", *(f"{name} = {json.dumps(value)}" for name, value in made.items())]
     for action, one in thresholds.items():
         values = one.model_dump()
-        weights = ", ".join(f"{name} = {weight!r}" for name, weight in values.pop("weights").items())
+        witnesses = values.pop("witnesses")
         lines += ["", f"[actions.{action}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-        lines.append(f"weights = {{ {weights} }}" if weights else "weights = {}")
+        for witness in witnesses:
+            weights = ", ".join(f"{name} = {weight!r}" for name, weight in witness.pop("weights").items())
+            lines += ["", f"[[actions.{action}.witnesses]]"]
+            lines += [*(f"{name} = {value!r}" for name, value in witness.items()), f"weights = {{ {weights} }}"]
     CALIBRATED.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -89,6 +89,7 @@ UNMEASURED_REASONS = {
 UNCLEAR_REASONS = {
     "not_told": "the measurement cannot tell this action at all",
     "far_side": "the head is turned so that this side is hidden",
+    "turned": "the head is turned so far from its usual pose that this action could not be told from the turn",
     "covered": "something is in front of the part of the face that shows it",
     "rest_unknown": "the face was never seen surely at rest",
     "in_between": "too much for rest, too little for an event, or the flank of an event",
@@ -137,10 +138,9 @@ ACTIONS = Table(
             "measures",
             "float32",
             {"frame": None, **_PER_ACTION},
-            "how far each action is under way, in the order of schemas.actions.FACIAL_ACTIONS, left and right: 0 as in "
-            "the average resting face, 1 the whole movement, as calibrated on rendered faces",
+            "how far each action is above this track's own rest, in the order of schemas.actions.FACIAL_ACTIONS, left "
+            "and right: 0 is rest, 1 the whole movement, as calibrated on rendered faces",
         ),
-        tensor("rest", "float32", _PER_ACTION, "measure of this track's own resting face"),
         tensor(
             "rest_share",
             "float32",

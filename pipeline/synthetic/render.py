@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.synthetic.mesh import EYE, HAIR, LASHES, MOUTH, SKIN, TEETH, TONGUE, FaceMesh
+from pipeline.synthetic.mesh import EYE, HAIR, LASHES, MOUTH, TEETH, TONGUE, FaceMesh
 from pipeline.synthetic.person import Person, face_mesh
 from pipeline.synthetic.raster import draw_triangles, signed_areas
 
@@ -23,6 +22,8 @@ _CAMERA_DM = 9.0  # from the middle of the face: mild perspective
 _CHEST_SHARE = 0.25  # of the head's turn
 _SHADED_PX = 360.0  # a face is drawn about this tall, then averaged down
 _MAX_OVERSAMPLING = 2.0
+_FACE_TEXELS = 320  # height of the face region in the finest texture
+_DENT_DARKNESS = 25.0  # by decimetre
 _REACH = {  # the mesh's own units that stop short of what faces do; at weight 1 they are drawn this much larger
     "browDown": 1.4,
     "browInnerUp": 1.4,
@@ -41,7 +42,9 @@ _REACH = {  # the mesh's own units that stop short of what faces do; at weight 1
     "mouthUpperUp": 1.3,
     "noseSneer": 1.5,
 }
+_GAZE_AT_REST = np.array([0, 0.05], np.float32)  # rightwards and upwards; the mesh's eyes look a little down
 _TWO_SIDED = (LASHES, HAIR)
+_NO_SECOND_MAP = np.empty(0)  # both coordinates are in the first
 
 
 @dataclass(frozen=True)
@@ -157,14 +160,15 @@ def _draw(face: FaceState, light: Light, frame_px: tuple[int, int]) -> _Tile:
     carried = _carried(face.person, dents, turned_normals, light)
     fragments = draw_triangles(xy_tile, depth, carried, mesh.triangles[seen], size)
     parts = mesh.parts_of_triangles[seen[fragments.triangles]]
-    colours, is_face = _shaded(face.person, parts, fragments.values, light)
+    texture = _texture_for(face.person, face.height_px * oversampling)
+    colours, is_face = _shaded(face.person, texture, parts, fragments.values, light)
     return _averaged(fragments.pixels, colours, is_face, size, (width, height), low, box_xyxy)
 
 
 def _tile_corners(
     xy: NDArray[np.float64], box_xyxy: NDArray[np.float32], frame_px: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The part of the plane that is drawn: the whole face, in the frame or not, and of the rest what the frame shows."""
+    """Low and high corner of what is drawn: the face, in the frame or not, and of the rest what the frame shows."""
     margin = 0.1 * (box_xyxy[2:] - box_xyxy[:2])
     low = np.minimum(np.maximum(xy.min(axis=0), 0), box_xyxy[:2] - margin)
     high = np.maximum(np.minimum(xy.max(axis=0), frame_px), box_xyxy[2:] + margin)
@@ -177,7 +181,9 @@ def _expressed(mesh: FaceMesh, face: FaceState) -> NDArray[np.float32]:
         if name not in mesh.units:
             raise ValueError(f"unknown facial unit {name!r}: expected one of {', '.join(sorted(mesh.units))}")
         if weight:
-            vertices += np.float32(weight * _REACH.get(name.removesuffix("Left").removesuffix("Right"), 1.0)) * mesh.units[name]
+            vertices += (
+                np.float32(weight * _REACH.get(name.removesuffix("Left").removesuffix("Right"), 1.0)) * mesh.units[name]
+            )
     return vertices
 
 
@@ -191,9 +197,7 @@ def _normals(mesh: FaceMesh, vertices: NDArray[np.float32]) -> NDArray[np.float3
     return normals
 
 
-def _dents(
-    mesh: FaceMesh, vertices: NDArray[np.float32], normals: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _dents(mesh: FaceMesh, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far each vertex lies below the plane of its neighbours [V], decimetres: folds and wrinkles are above zero."""
     with_none = np.concatenate([vertices, np.zeros((1, 3), np.float32)])
     counts = (mesh.neighbours < len(vertices)).sum(axis=1)
@@ -215,14 +219,15 @@ def _turned(
     from_pivot = vertices - pivot
     turned = share * (from_pivot @ head.T) + (1 - share) * (from_pivot @ chest.T)
     turned_normals = share * (normals @ head.T) + (1 - share) * (normals @ chest.T)
-    return turned - head @ (face.person.middle - pivot), turned_normals
+    middle = head @ (face.person.middle - pivot)
+    return (turned - middle).astype(np.float32), turned_normals.astype(np.float32)
 
 
 def _box_of_face(face: FaceState, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
     person = face.person
     edge = vertices[person.face] + person.face_shift - person.middle
-    xy, _ = _projected(face, edge @ _rotation(face, 1.0).T)
-    return np.concatenate([xy.min(axis=0), xy.max(axis=0)]).astype(np.float32)
+    xy, _ = _projected(face, (edge @ _rotation(face, 1.0).T).astype(np.float32))
+    return np.asarray(np.concatenate([xy.min(axis=0), xy.max(axis=0)]), np.float32)
 
 
 def _rotation(face: FaceState, share: float) -> NDArray[np.float32]:
@@ -264,14 +269,17 @@ def _carried(
     return np.column_stack([person.surface, openness, openness * diffuse, openness * gloss]).astype(np.float32)
 
 
-_DENT_DARKNESS = 25.0
+def _texture_for(person: Person, height_px: float) -> NDArray[np.uint8]:
+    """The texture whose pixels are about as large as the picture's, where a finer one would sparkle."""
+    halvings = round(np.log2(_FACE_TEXELS / height_px))
+    return person.textures[int(np.clip(halvings, 0, len(person.textures) - 1))]
 
 
 def _shaded(
-    person: Person, parts: NDArray[np.int8], values: NDArray[np.float32], light: Light
+    person: Person, texture: NDArray[np.uint8], parts: NDArray[np.int8], values: NDArray[np.float32], light: Light
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Colour of the pixels [P, 3] and whether each is of the face region [P]."""
-    painted = _sampled(person.texture, values[:, :2]) / 255
+    painted = _sampled(texture, values[:, :2]) / 255
     albedo, is_face = painted[:, :3] ** 2, painted[:, 3] > 0.5
     shine = np.full(len(parts), 0.06, np.float32)
     for part, (colour, part_shine) in _paints(person).items():
@@ -303,11 +311,8 @@ def _sampled(texture: NDArray[np.uint8], surface: NDArray[np.float32]) -> NDArra
     places = np.zeros((-(-num // width) * width, 2), np.float32)
     places[:num] = surface * np.array(texture.shape[1::-1], np.float32) - 0.5
     grid = places.reshape(-1, width, 2)
-    picture = cv2.remap(texture, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return picture.reshape(-1, 4)[:num].astype(np.float32)
-
-
-_GAZE_AT_REST = np.array([0, 0.05], np.float32)  # the lids of the mesh at rest are those of a level gaze
+    picture = cv2.remap(texture, grid, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(picture.reshape(-1, 4)[:num], np.float32)
 
 
 def _eye(person: Person, direction: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -315,7 +320,7 @@ def _eye(person: Person, direction: NDArray[np.float32]) -> NDArray[np.float32]:
     radius = np.linalg.norm(direction - _GAZE_AT_REST, axis=1)[:, None]
 
     def inside(limit: float, softness: float) -> NDArray[np.float32]:
-        return np.clip((limit - radius) / softness + 0.5, 0, 1)
+        return np.asarray(np.clip((limit - radius) / softness + 0.5, 0, 1), np.float32)
 
     colour = np.array([0.72, 0.68, 0.66], np.float32) * (1 - 0.25 * np.clip(radius - 0.6, 0, 1))
     iris = np.square(person.iris, dtype=np.float32) * (0.6 + 0.7 * np.clip(radius / 0.45, 0, 1) * inside(0.40, 0.1))
@@ -342,8 +347,8 @@ def _averaged(
     rgba = cv2.resize(picture.view(np.uint8).reshape(*size[::-1], 4), size_px, interpolation=cv2.INTER_AREA)
     face_share = cv2.resize(region.reshape(size[::-1]), size_px, interpolation=cv2.INTER_AREA)
     return _Tile(
-        rgb=rgba[..., :3],
-        cover=rgba[..., 3],
+        rgb=np.asarray(rgba[..., :3], np.uint8),
+        cover=np.asarray(rgba[..., 3], np.uint8),
         is_face=face_share > 127,
         left=int(low[0]),
         top=int(low[1]),

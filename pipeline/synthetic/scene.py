@@ -29,7 +29,7 @@ _SUB_PIXEL_BITS = 4
 
 # A hand in units of its height, fingers up: the root, tip and half width of forearm, palm, four fingers and thumb.
 _LIMBS = (
-    ((0.0, 0.3), (0.02, 4.0), 0.15),
+    ((0.0, 0.3), (0.02, 14.0), 0.15),
     ((-0.2, -0.05), (-0.27, -0.36), 0.058),
     ((-0.07, -0.1), (-0.09, -0.46), 0.062),
     ((0.07, -0.1), (0.09, -0.43), 0.06),

@@ -17,10 +17,23 @@ from numpy.typing import NDArray
 Colour = tuple[float, float, float]
 """RGB, 0 to 1, as displayed."""
 
+_Line = Sequence[tuple[float, float]]
+
 _SIDE_PX = 640
 _AXIS_Z, _HALF_ANGLE_RAD = 0.5, 1.9
 _TOP, _BOTTOM = 8.6, 5.6
+_SUB_PIXEL_BITS = 4
 
+_EYELIDS = (
+    (0.17, 7.26),
+    (0.22, 7.34),
+    (0.34, 7.385),
+    (0.46, 7.35),
+    (0.53, 7.27),
+    (0.45, 7.21),
+    (0.34, 7.185),
+    (0.22, 7.21),
+)
 _UPPER_LIP = ((0.0, 6.692), (0.05, 6.706), (0.11, 6.688), (0.18, 6.655), (0.235, 6.618))
 _LOWER_LIP = ((0.0, 6.497), (0.09, 6.502), (0.16, 6.535), (0.235, 6.6))
 _BROW = ((0.12, 7.445), (0.2, 7.46), (0.33, 7.478), (0.46, 7.46), (0.58, 7.4))
@@ -66,7 +79,7 @@ FACE_EDGE = (  # x, y, z, forehead to chin: where MediaPipe's face oval lies on 
 
 @dataclass(frozen=True)
 class Look:
-    """What is painted on a head; amounts are 0 to 1."""
+    """What is painted on a head; amounts are 0 to 1, brow_thickness about 1."""
 
     skin: Colour
     lips: Colour
@@ -125,9 +138,6 @@ def paint(look: Look) -> NDArray[np.uint8]:
     return np.dstack([np.rint(255 * np.clip(picture, 0, 1)), face]).astype(np.uint8)
 
 
-_EYELIDS = ((0.17, 7.26), (0.22, 7.34), (0.34, 7.385), (0.46, 7.35), (0.53, 7.27), (0.45, 7.21), (0.34, 7.185), (0.22, 7.21))
-
-
 def _paint_hair(
     picture: NDArray[np.float32],
     look: Look,
@@ -135,8 +145,7 @@ def _paint_hair(
     height: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> None:
-    streaks = cv2.GaussianBlur(rng.standard_normal((_SIDE_PX, _SIDE_PX)), (0, 0), 1.2, sigmaY=14)
-    streaks /= streaks.std()
+    streaks = _noise(rng, 1.2, grain_y_px=14)
     line = _interpolated(_HAIRLINE, np.abs(angle)) + look.hairline_lift_dm * (np.abs(angle) < 0.8)
     cover = _above(height - line + 0.012 * streaks, 0.09)
     colour = np.array(look.hair, np.float32) * (1 + 0.22 * streaks[..., None]).astype(np.float32)
@@ -149,10 +158,11 @@ def _places() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return angle.astype(np.float32), height.astype(np.float32)
 
 
-def _noise(rng: np.random.Generator, grain_px: float) -> NDArray[np.float32]:
-    """Blurred noise of unit spread [S, S]."""
-    noise = cv2.GaussianBlur(rng.standard_normal((_SIDE_PX, _SIDE_PX)).astype(np.float32), (0, 0), grain_px)
-    return np.asarray(noise / noise.std(), np.float32)
+def _noise(rng: np.random.Generator, grain_px: float, grain_y_px: float = 0.0) -> NDArray[np.float32]:
+    """Blurred noise of unit spread [S, S]; grain_y_px 0: as coarse downwards as across."""
+    noise = np.asarray(rng.standard_normal((_SIDE_PX, _SIDE_PX)), np.float32)
+    blurred = np.asarray(cv2.GaussianBlur(noise, (0, 0), grain_px, sigmaY=grain_y_px), np.float32)
+    return np.asarray(blurred / blurred.std(), np.float32)
 
 
 def _scaled(colour: Colour, factors: Colour) -> Colour:
@@ -165,12 +175,12 @@ def _blend(picture: NDArray[np.float32], colour: Colour, share: NDArray[Any]) ->
 
 
 def _above(distance: NDArray[Any], softness: float) -> NDArray[Any]:
-    return np.clip(distance / softness + 0.5, 0, 1)
+    return np.asarray(np.clip(distance / softness + 0.5, 0, 1))
 
 
-def _interpolated(line: Sequence[tuple[float, float]], angle: NDArray[Any]) -> NDArray[Any]:
+def _interpolated(line: _Line, angle: NDArray[Any]) -> NDArray[Any]:
     angles, heights = zip(*line, strict=True)
-    return np.interp(angle, angles, heights)
+    return np.asarray(np.interp(angle, angles, heights))
 
 
 def _spots(angle: NDArray[np.float32], height: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -181,14 +191,17 @@ def _spots(angle: NDArray[np.float32], height: NDArray[np.float32]) -> NDArray[n
 
 def _beard(angle: NDArray[np.float32], height: NDArray[np.float32], moustache: float) -> NDArray[np.float32]:
     below = _above(_interpolated(_BEARD_LINE, np.abs(angle)) - height, 0.08) * _above(height - 5.98, 0.15)
-    over_lip = np.exp(-((np.maximum(np.abs(angle) - 0.2, 0) / 0.05) ** 2) - (np.maximum(np.abs(height - 6.735) - 0.03, 0) / 0.025) ** 2)
+    beside, from_it = np.maximum(np.abs(angle) - 0.2, 0), np.maximum(np.abs(height - 6.735) - 0.03, 0)
+    over_lip = np.exp(-((beside / 0.05) ** 2) - (from_it / 0.025) ** 2)
     return np.asarray(np.maximum(below, moustache * over_lip), np.float32)
 
 
 def _lines() -> NDArray[np.float32]:
     """The creases of age: across the forehead, between the brows, from nose to mouth, beside the eyes."""
-    canvas = np.zeros((_SIDE_PX, _SIDE_PX), np.float32)
-    creases = [((-0.45, y - 0.02), (-0.2, y), (0.0, y + 0.01), (0.2, y), (0.45, y - 0.02)) for y in (7.66, 7.75, 7.84)]
+    canvas = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
+    creases: list[_Line] = [
+        ((-0.45, y - 0.02), (-0.2, y), (0.0, y + 0.01), (0.2, y), (0.45, y - 0.02)) for y in (7.66, 7.75, 7.84)
+    ]
     for side in (-1, 1):
         creases += [
             ((0.05 * side, 7.42), (0.06 * side, 7.52)),
@@ -197,8 +210,8 @@ def _lines() -> NDArray[np.float32]:
             *(((0.6 * side, 7.28 + k * 0.02), (0.72 * side, 7.28 + k * 0.06)) for k in (-1, 0, 1)),
         ]
     for crease in creases:
-        cv2.polylines(canvas, [_pixels(crease)], False, 1.0, 2, cv2.LINE_AA, _SUB_PIXEL_BITS)
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 1.8), np.float32)
+        cv2.polylines(canvas, [_pixels(crease)], False, 255, 2, cv2.LINE_AA, _SUB_PIXEL_BITS)
+    return _soft(np.asarray(canvas / 255, np.float32), 1.8)
 
 
 def _brow_outline(thickness: float) -> tuple[tuple[float, float], ...]:
@@ -208,26 +221,24 @@ def _brow_outline(thickness: float) -> tuple[tuple[float, float], ...]:
     return (*upper, *lower[::-1])
 
 
-def _mirrored(outline: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+def _mirrored(outline: _Line) -> NDArray[np.float32]:
     """A filled outline on the left and its like on the right [S, S], 0 to 1."""
     return _filled([outline, [(-x, y) for x, y in outline]])
 
 
-def _filled(outlines: Sequence[Sequence[tuple[float, float]]]) -> NDArray[np.float32]:
+def _filled(outlines: Sequence[_Line]) -> NDArray[np.float32]:
     canvas = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
     for outline in outlines:
         cv2.fillPoly(canvas, [_pixels(outline)], 255, cv2.LINE_AA, _SUB_PIXEL_BITS)
-    return canvas.astype(np.float32) / 255
+    return np.asarray(canvas / 255, np.float32)
 
 
-_SUB_PIXEL_BITS = 4
-
-
-def _pixels(line: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
+def _pixels(line: _Line) -> NDArray[np.int32]:
     places = np.array(line, np.float64)
     across = (places[:, 0] / (2 * _HALF_ANGLE_RAD) + 0.5) * _SIDE_PX
     down = (_TOP - places[:, 1]) / (_TOP - _BOTTOM) * _SIDE_PX
-    return np.round((np.column_stack([across, down]) - 0.5) * 2**_SUB_PIXEL_BITS).astype(np.int32)
+    # OpenCV counts from the centre of the first pixel.
+    return np.asarray(np.round((np.column_stack([across, down]) - 0.5) * 2**_SUB_PIXEL_BITS), np.int32)
 
 
 def _soft(mask: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:

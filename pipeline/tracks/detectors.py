@@ -32,7 +32,7 @@ DETECTOR_WEIGHTS: Mapping[DetectorName, tuple[str, ...]] = MappingProxyType(
 """The assets that each detector reads."""
 
 _SHORT_GRIDS, _FULL_GRIDS = ((16, 2), (8, 6)), ((48, 1),)  # cells a side, anchors a cell
-_MERGE_IOU = 0.3
+_MERGE_IOU = 0.5
 _SAME_FACE = 0.5  # of the smaller of two boxes; a face cut off by a view's edge lies inside its whole box
 
 _PROPOSAL_SCORE = 0.1
@@ -120,7 +120,7 @@ class FarDetector:
         """What the short-range network finds around one proposed face [8, 2], in the same place."""
         points, scores = self._short_range.find(rgb, _around(proposed), _SECOND_LOOK_SCORE)
         overlap, areas = _overlap_with_first(np.concatenate([proposed[None], points]))
-        is_there = (overlap / np.maximum(areas + areas[0] - overlap, 1e-9))[1:] >= _MERGE_IOU
+        is_there = (overlap / np.maximum(areas + areas[0] - overlap, 1e-9))[1:] >= 0.3
         return points[is_there], scores[is_there]
 
 

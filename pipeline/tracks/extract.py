@@ -177,6 +177,7 @@ class Extraction:
             "box": faces.boxes_xyxy,
             "score": faces.scores,
             "presence": faces.presence,
+            "is_crowded": faces.is_crowded,
             "placement": locate(faces.landmarks_px),
             "pose": pose_deg(faces.landmarks_px),
             "spooled": [self._landmarks.append(points.tobytes()) for points in faces.landmarks_px],

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-_CLEAR_MARGIN = 0.2
-"""By how much an overlap must exceed every rival's to be beyond doubt."""
+_RIVAL_SHARE = 0.5
+"""Part of an overlap from which another one is a rival, and the match in doubt."""
 
 _NEAR_IOU = 0.1
 """Overlap with where a face was going from which the same face, once recognised, can have gone on there."""
@@ -164,7 +164,7 @@ def clear_pairs(
     pairs = []
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         rival = max(np.delete(iou_PC[row], column).max(initial=0), np.delete(iou_PC[:, column], row).max(initial=0))
-        if iou_PC[row, column] >= max(min_iou, 1e-9, rival + _CLEAR_MARGIN if rival else 0):
+        if iou_PC[row, column] >= max(min_iou, 1e-9) and rival <= _RIVAL_SHARE * iou_PC[row, column]:
             pairs.append((row, column))
     return pairs
 

@@ -25,6 +25,7 @@ SIGHTING = np.dtype(
         ("box", "f4", 4),
         ("score", "f4"),
         ("presence", "f4"),
+        ("is_crowded", "?"),  # faces were near each other
         ("placement", "f8", 4),
         ("pose", "f4", 3),
         ("spooled", "i8"),  # number of its landmarks in their spool
@@ -96,7 +97,7 @@ def when_to_look(seen: Sightings, every_s: float) -> list[int]:
     times_s, turn = seen["time_s"], np.abs(seen["pose"])
     sides = (seen["box"][:, 2:] - seen["box"][:, :2]).max(axis=1)
     is_good = (turn[:, 0] <= _GOOD_YAW_DEG) & (turn[:, 1] <= _GOOD_PITCH_DEG)
-    is_good &= (seen["presence"] >= _GOOD_PRESENCE) & (sides >= _GOOD_FACE_PX)
+    is_good &= (seen["presence"] >= _GOOD_PRESENCE) & (sides >= _GOOD_FACE_PX) & ~seen["is_crowded"]
     badness = np.where(is_good, turn[:, 0] + turn[:, 1], np.inf)
     inner_s = max(float(times_s[-1] - times_s[0]) - 2 * _AROUND_S, 0.0)
     num_looks = 2 + int(inner_s / every_s) if inner_s else 1
@@ -136,7 +137,7 @@ def look_of(piece: Piece) -> Look:
         first_box=seen["box"][0],
         last_box=seen["box"][-1],
         velocity_px_s=(steps["box"][-1] - steps["box"][0]) / moved_s if moved_s else np.zeros(4, np.float32),
-        descriptors=np.array(faces, np.float32).reshape(len(faces), -1),
+        descriptors=np.array(faces, np.float32).reshape(len(faces), 128),
     )
 
 

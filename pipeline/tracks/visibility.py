@@ -34,7 +34,8 @@ class _Region:
     none on cheeks and chin. 16 in all; the first half of each is one end of the region, the second half the other.
     contrast: by how much they are, at the covered and at the seen end. odd_colour: how far its colour is from the
     skin's, at the seen and at the covered end. tolerance: how many times as far from its usual look as usual a region
-    is that counts as half seen.
+    is that counts as half seen. is_steady: marks that stand out clearly in a track do not fade with expression or pose.
+    is_in_beard: there the marks are not darker, but of another colour.
     """
 
     marks: tuple[int, ...]
@@ -95,23 +96,24 @@ _REGIONS = {
     ),
 }
 """The numbers were chosen on six clips of five people, untouched and with hands, bars and objects laid over them, and
-looked at on ten more people in photographs."""
+loosened where photographs and rendered faces, some with beards, were called covered without reason."""
 
 _POINTS = np.array([_REGIONS[name].marks + _REGIONS[name].skin for name in FACE_REGIONS])
 _TOLERANCE = np.array([_REGIONS[name].tolerance for name in FACE_REGIONS], np.float32)
 
 _LEAST_SPREAD = np.array([0.06, 0.12, 0.03, 0.03, 0.10], np.float32)
-"""Of a point within a region, of a region's lightness, and of the three other channels: what a clip without noise shows
-from compression and from landmarks that jitter."""
+"""Of a point within a region, of a region's lightness, and of the three other channels: what compression
+and the jitter of landmarks show where nothing moves."""
 
 _FARTHEST = 5.0  # spreads: one point that is far off does not make a region
 _NUM_LEARNED = 512  # frames, spread over the track: the middle of them says as much as that of all
 _CHUNK = 1024  # frames worked on at once, so that a long track takes little more memory than its features
 _CONTRAST_LEFT = (0.1, 0.4)  # of the usual contrast, at the covered and at the seen end
+_COLOUR_WEIGHT = 1.5  # against lightness, in which marks differ more
 _CLEAR_CONTRAST = 0.1  # above the seen end: marks that usually stand out so much are missed when they do not
 _BEST_SHARE = 0.2  # of the frames, in which nothing is taken to cover a region for long
 _FACELIKE_MARGIN = 0.04
-_WIDER_EACH_DEG = 45.0
+_WIDER_DEG = 45.0  # a head turned so far from where it was learned may look twice as different
 
 
 def region_features(crop: NDArray[np.uint8], points_in_crop: Floats) -> Floats:
@@ -137,8 +139,8 @@ def visibility(features: Floats, pose_deg: Floats) -> Floats:
     """How well each region can be seen, float32 [T, R]: 1 as usual, 0 covered; below 0.5 it counts as covered.
 
     features [T, R, F] from `region_features`, pose_deg [T, 3] as TRACKS has it. What is covered by something of the
-    colour of skin from the first frame to the last is noticed at brows, eyes, nose and mouth, but not at cheeks and
-    chin. What a turned head hides is not told from what a thing in front of it hides.
+    colour of skin from the first frame to the last is noticed at eyes and mouth alone. What a turned head hides is not
+    told from what a thing in front of it hides.
     """
     points = features.reshape(len(features), len(FACE_REGIONS), _NUM_POINTS, _NUM_CHANNELS)
     if not len(points):
@@ -151,7 +153,7 @@ def visibility(features: Floats, pose_deg: Floats) -> Floats:
     usual = _learn(points[learned])
     distance = np.concatenate([_distance(points[chunk], usual) for chunk in chunks])
     turn_deg = np.linalg.norm(pose_deg[:, :2] - np.median(pose_deg[learned, :2], axis=0), axis=1)
-    limit = _TOLERANCE * (1 + (turn_deg / _WIDER_EACH_DEG) ** 2)[:, None]
+    limit = _TOLERANCE * (1 + (turn_deg / _WIDER_DEG) ** 2)[:, None]
     seen: NDArray[np.float64] = np.minimum(facelike, 1 / (1 + (distance / limit) ** 4))
     return seen.astype(np.float32)
 
@@ -176,7 +178,7 @@ def _odd_colour(points: Floats) -> Floats:
 def _contrast(points: Floats) -> tuple[Floats, Floats]:
     """How much darker and more structured marks are than the skin around them, and how far their colour is [T, R] each.
 
-    The first is that of the worse end of a region, the second that of the whole.
+    Each at the worse end of the region: a hand over one corner of the mouth leaves the other as it was.
     """
     ends = points.reshape(*points.shape[:2], 2, 2, -1, _NUM_CHANNELS).mean(axis=4)  # marks or skin, one end or other
     over = ends[:, :, 0] - ends[:, :, 1]
@@ -193,7 +195,7 @@ def _facelike(odd_colour: Floats, darker: Floats, coloured: Floats) -> Floats:
         region, contrast = _REGIONS[name], darker[:, index]
         facelike = 1 - _ramp(odd_colour[:, index], *region.odd_colour)
         if region.marks:
-            distinct = np.maximum(contrast, 1.5 * coloured[:, index]) if region.is_in_beard else contrast
+            distinct = np.maximum(contrast, _COLOUR_WEIGHT * coloured[:, index]) if region.is_in_beard else contrast
             facelike *= _ramp(distinct, *region.contrast)
         if region.is_steady and usual[index] > region.contrast[1] + _CLEAR_CONTRAST:
             facelike *= _ramp(contrast / usual[index], *_CONTRAST_LEFT)
@@ -231,7 +233,7 @@ def _distance(points: Floats, usual: _Usual) -> Floats:
 def _light(points: Floats, look: Floats) -> Floats:
     """What the light of each frame adds to every point [T, 1, 1, C]: points that look otherwise have little say."""
     off = points - look
-    light = np.median(off, axis=(1, 2), keepdims=True)
+    light: Floats = np.median(off, axis=(1, 2), keepdims=True)
     for _ in range(2):
         weights = 1 / (1 + (((off - light)[..., :3] / (2 * _LEAST_SPREAD[[0, 2, 3]])) ** 2).sum(axis=3, keepdims=True))
         light = (off * weights).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
@@ -255,4 +257,6 @@ def _in_spreads(off: Floats, spread: Floats) -> Floats:
 
 
 def _ramp(values: Floats, low: float, high: float) -> Floats:
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+    """0 up to `low`, 1 from `high` on."""
+    ramp: Floats = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return ramp

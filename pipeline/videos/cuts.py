@@ -72,7 +72,8 @@ class CutFinder:
         cuts, breaks = self.breaks(), self._breaks
         for before, after in pairwise(breaks):
             is_brief = after.time_s - before.time_s <= _BRIEF_S
-            if is_brief and _change(before.frame_before, after.frame_after) < _MIN_CHANGE / 2:
+            least = min(_change(found.frame_before, found.frame_after) for found in (before, after))
+            if is_brief and _change(before.frame_before, after.frame_after) < least / 2:
                 cuts = [position for position in cuts if position not in (before.position, after.position)]
         return cuts
 

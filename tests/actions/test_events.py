@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.actions.config import ActionConfig
-from pipeline.actions.events import Event, find_events, rises_above, smooth_rises, unclear_spans
+from pipeline.actions.events import Event, find_events, rises_of, unclear_spans
 from pipeline.actions.measurable import UnclearSpan
-from pipeline.actions.thresholds import ActionThresholds
+from pipeline.actions.thresholds import ActionThresholds, Witness
 from schemas.actions import FACIAL_ACTIONS
 
 NUM = len(FACIAL_ACTIONS)
-JUDGED = ActionThresholds(is_told=True, weights={}, neutral=0.0, highest_rest=0.3, absent_below=0.15, present_above=0.3)
+REST = Witness(weights={}, neutral=0.0, highest_rest=0.3)
+JUDGED = ActionThresholds(is_told=True, witnesses=(REST,), absent_below=0.15, present_above=0.3, max_turn_deg=90.0)
 CONFIG = ActionConfig(thresholds=dict.fromkeys(FACIAL_ACTIONS, JUDGED))
 INDEX = {action: index for index, action in enumerate(FACIAL_ACTIONS)}
 
@@ -49,8 +50,8 @@ def events_in(
 ) -> list[Event]:
     seen = np.ones(measured.shape, np.bool_) if mask is None else mask
     gaps = np.zeros(len(times_s), np.bool_) if is_gap_before is None else is_gap_before
-    rises = rises_above(measured, np.zeros(measured.shape[1:]), seen)
-    return find_events(times_s, smooth_rises(times_s, rises, seen, gaps, config.smoothing_s), seen, gaps, config)
+    rises = rises_of(times_s, measured, seen, gaps, config.smoothing_s)
+    return find_events(times_s, rises, seen, gaps, config)
 
 
 def variable_rate(duration_s: float, seed: int = 0) -> NDArray[np.float64]:
@@ -68,7 +69,8 @@ def test_onset_apex_and_offset_are_where_they_were_put(fps: float | None) -> Non
     rise_s = 2.0 / np.pi * np.arcsin(leave / 0.8)  # until the half sine reaches the leaving threshold
     assert (event.action, event.side, event.intensity) == ("lip_corner_raise", "both", "strong")
     assert event.onset_s == pytest.approx(2.0 + rise_s, abs=0.1)
-    assert event.apex_s == pytest.approx(3.0, abs=0.1)
+    reached_s = 2.0 + 2.0 / np.pi * np.arcsin(CONFIG.apex_share)
+    assert event.apex_s == pytest.approx(reached_s, abs=0.1)
     assert event.offset_s == pytest.approx(4.0 - rise_s, abs=0.1)
     assert event.peak == pytest.approx(0.8, abs=0.03)
 

@@ -189,7 +189,6 @@ def actions(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any
         "blendshapes": write_cell(ACTIONS.field("blendshapes"), scores),
         "baseline": [0.0] * len(BLENDSHAPE_NAMES),
         "measures": write_cell(ACTIONS.field("measures"), measures),
-        "rest": write_cell(ACTIONS.field("rest"), np.zeros(measures.shape[1:])),
         "rest_share": write_cell(ACTIONS.field("rest_share"), np.ones(measures.shape[1:])),
         "measurable": write_cell(
             ACTIONS.field("measurable"), np.broadcast_to(is_measurable[:, None, None], measures.shape)

@@ -216,7 +216,7 @@ def test_ticks_are_few_and_round() -> None:
 
 
 def test_curves_leave_out_what_was_not_measured_and_do_not_bridge_gaps(hostile_corpus: Corpus) -> None:
-    columns = ["times_s", "measures", "rest", "measurable", "events", "unmeasured", "unclear"]
+    columns = ["times_s", "measures", "measurable", "events", "unmeasured", "unclear"]
     (actions,) = hostile_corpus.of_track("actions", "1" * 32, "a" * 32, columns).to_pylist()
     lanes = lanes_of(actions, [frame == 30 for frame in range(40)], Clock(0.0, 1.95))
     assert [lane.name for lane in lanes.shown] == ["lip corner raise", "jaw drop"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -219,6 +219,7 @@ some_faces = st.lists(
 cut_lists = st.lists(st.integers(1, NUM_FRAMES - 1), max_size=2, unique=True).map(sorted)
 
 
+@settings(max_examples=50, deadline=None)
 @given(some_faces, cut_lists)
 def test_tracks_that_are_the_truth_have_no_fault(
     drawn: list[tuple[float, float, Span, dict[Span, float]]], cuts: list[int]
@@ -242,6 +243,7 @@ def test_tracks_that_are_the_truth_have_no_fault(
     assert not any(got.late_starts_s) and not any(got.early_ends_s)
 
 
+@settings(max_examples=50, deadline=None)
 @given(some_faces, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(
     drawn: list[tuple[float, float, Span, dict[Span, float]]], chance: Any
