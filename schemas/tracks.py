@@ -79,7 +79,7 @@ TRACKS = Table(
         column(
             "detection_scores",
             pa.list_(pa.float32()),
-            "score of the face detector [T]; not a number where the face was followed by its landmarks alone",
+            "score of the face detector [T]; null where the face was followed by its landmarks alone",
             unit="0..1",
         ),
         column("presence", pa.list_(pa.float32()), "face presence as the landmark network sees it [T]", unit="0..1"),

@@ -130,7 +130,7 @@ def _track_row(track_id: str, track: FaceTrack, extraction: Extraction) -> dict[
         "times_s": track.times_s,
         "frame_indices": track.frame_indices,
         "is_gap_before": track.is_gap_before,
-        "detection_scores": track.scores,
+        "detection_scores": [None if score != score else score for score in track.scores.tolist()],
         "presence": track.presence,
         "sharpness": track.sharpness,
         "median_face_px": float(sorted(sides.max(axis=1))[len(sides) // 2]),

@@ -77,16 +77,41 @@ def test_a_blendshape_without_a_side_is_in_both_columns_and_one_with_sides_in_it
 def test_the_calibrated_measures_are_made_of_signals_that_there_are() -> None:
     points = np.random.default_rng(0).random((3, 478, 3)).astype(np.float32)
     parts = signals(np.zeros((3, 52), np.float32), points, np.zeros((3, 3), np.float32))
-    measured = measures(parts, calibrated())
+    measured, rest_share = measures(parts, np.ones((3, len(FACIAL_ACTIONS), 2), np.bool_), ActionConfig())
     assert measured.shape == (3, len(FACIAL_ACTIONS), 2) and np.isfinite(measured).all()
+    assert rest_share.shape == (len(FACIAL_ACTIONS), 2)
     for a, facial in enumerate(FACIAL_ACTIONS.values()):
         assert not facial.middle or np.array_equal(measured[:, a, 0], measured[:, a, 1])
 
 
-def test_thresholds_are_part_of_the_config_and_so_of_every_key() -> None:
-    config = ActionConfig()
-    assert set(config.model_dump(mode="json")["thresholds"]) == set(FACIAL_ACTIONS)
-    with pytest.raises(ValueError, match="lies above present_above"):
-        ActionConfig.model_validate(
-            {"thresholds": {"jaw_drop": {**calibrated()["jaw_drop"].model_dump(), "absent_below": 9.0}}}
-        )
+@pytest.mark.parametrize(("seen_by", "rises"), [(("jawOpen", "lips_apart"), True), (("jawOpen",), False)])
+def test_an_action_rises_only_as_far_as_every_witness_says(seen_by: tuple[str, ...], rises: bool) -> None:
+    names = ("jawOpen", "lips_apart")
+    witnesses = [{"weights": {name: 1.0}, "neutral": 0.0, "highest_rest": 0.3} for name in names]
+    config = ActionConfig.model_validate({"thresholds": {"jaw_drop": {"witnesses": witnesses}}})
+    blank = np.zeros((100, 2))
+    up = np.repeat((np.arange(100) > 60)[:, None] * 0.8, 2, axis=1)
+    used = {name for one in config.thresholds.values() for witness in one.witnesses for name in witness.weights}
+    parts = dict.fromkeys(used, blank) | dict.fromkeys(seen_by, up)
+    measured, _ = measures(parts, np.ones((100, len(FACIAL_ACTIONS), 2), np.bool_), config)
+    assert measured[80, list(FACIAL_ACTIONS).index("jaw_drop")].tolist() == [0.8 if rises else 0.0] * 2
+
+
+def test_thresholds_are_part_of_the_config_and_change_one_by_one() -> None:
+    changed = ActionConfig.model_validate({"thresholds": {"jaw_drop": {"is_told": False}}})
+    assert set(changed.model_dump(mode="json")["thresholds"]) == set(FACIAL_ACTIONS)
+    assert changed.thresholds["jaw_drop"] == calibrated()["jaw_drop"].model_copy(update={"is_told": False})
+    assert changed.thresholds["eye_close"] == calibrated()["eye_close"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"jaw_drop": {"absent_below": 9.0}}, "lies above present_above"),
+        ({"jaw_drop": {"absent": 0.1}}, "jaw_drop: unknown"),
+        ({"jaw_dropp": {}}, "the nearest is 'jaw_drop'"),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused(given: dict[str, dict[str, float]], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ActionConfig.model_validate({"thresholds": given})
