@@ -144,7 +144,7 @@ def _off_course(face: _Face) -> float:
 
 
 def _middle(box: NDArray[np.float32]) -> NDArray[np.float32]:
-    middle: NDArray[np.float32] = (box[:2] + box[2:]) / 2
+    middle: NDArray[np.float32] = ((box[:2] + box[2:]) / 2).astype(np.float32)
     return middle
 
 

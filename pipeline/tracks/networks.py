@@ -5,9 +5,13 @@ Pixel coordinates are continuous: (0, 0) is the outer corner of the first pixel 
 
 from __future__ import annotations
 
+import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -44,6 +48,22 @@ class Roi:
     angle_rad: float
 
 
+_loading = Lock()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """LiteRT greets on standard error when a process loads its first network, and has no switch for that."""
+    with _loading, Path(os.devnull).open("wb") as nowhere:
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class Network:
     """A TFLite network of one float32 input. It keeps its activations inside: make one for each thread."""
 
@@ -54,8 +74,9 @@ class Network:
             ValueError: the bytes are no TFLite network.
         """
         # One thread: videos are what runs side by side.
-        self._interpreter = Interpreter(model_content=model, num_threads=1)
-        self._interpreter.allocate_tensors()
+        with _quietly():
+            self._interpreter = Interpreter(model_content=model, num_threads=1)
+            self._interpreter.allocate_tensors()
         (self._input,) = (details["index"] for details in self._interpreter.get_input_details())
         self._outputs = {details["name"]: details["index"] for details in self._interpreter.get_output_details()}
 
