@@ -41,7 +41,7 @@ class TrackConfig(StageConfig):
     cut_threshold: float = Field(default=3.0, gt=0)
     """How many times more than its neighbours a frame must change to be a shot cut."""
 
-    identity_every_s: float = Field(default=3.0, gt=0)
+    identity_every_s: float = Field(default=5.0, gt=0)
     """Longest time between two looks at who the face is."""
 
     same_person_below: float = Field(default=0.45, gt=0)

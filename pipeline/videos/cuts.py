@@ -95,6 +95,8 @@ def _change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def _small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    skip = max(1, max(rgb.shape) // (2 * _SIDE_PX))  # averaging all of a large frame would take longer than detecting
+    rgb = rgb[::skip, ::skip]
     height, width = rgb.shape[:2]
     scale = _SIDE_PX / max(height, width)
     sides = max(8, round(width * scale)), max(8, round(height * scale))
