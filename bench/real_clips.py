@@ -3,7 +3,7 @@
     python bench/real_clips.py
 
 Prints tables in Markdown and writes one picture for each track below build/real_clips: crops at equal steps of time,
-each with its moment and the scores of smile, jaw and brow. The pictures are not to be passed on: the videos are not ours.
+each with its moment and the scores of smile, jaw and brow. The videos are not ours: keep the pictures to yourself.
 """
 
 from __future__ import annotations

@@ -88,8 +88,10 @@ UNMEASURED_REASONS = {
 
 UNCLEAR_REASONS = {
     "not_told": "the measurement cannot tell this action at all",
+    "not_deniable": "the measurement tells this action only where it is strong, so nothing shows that it is absent",
     "far_side": "the head is turned so that this side is hidden",
     "turned": "the head is turned so far from its usual pose that this action could not be told from the turn",
+    "small": "the face is too small for this action",
     "covered": "something is in front of the part of the face that shows it",
     "rest_unknown": "the face was never seen surely at rest",
     "in_between": "too much for rest, too little for an event, or the flank of an event",

@@ -48,6 +48,9 @@ class ActionConfig(StageConfig):
     rest_min_share: float = Field(default=0.2, gt=0, le=1)
     """Share of a track's frames that must gather at one value of a measure for that to count as rest."""
 
+    rest_width: float = Field(default=0.15, gt=0)
+    """How far apart measures at rest may lie; 1 is the whole movement."""
+
     smoothing_s: float = Field(default=0.05, gt=0)
     """Standard deviation of the Gaussian that smooths measures in time."""
 

@@ -14,7 +14,8 @@ from pipeline.actions.config import ActionConfig
 from pipeline.actions.measurable import Flags, Series, UnclearSpan, spans
 from schemas.actions import ACTION_SIDES, FACIAL_ACTIONS
 
-NOT_TOLD, REST_UNKNOWN, IN_BETWEEN = "not_told", "rest_unknown", "in_between"
+NOT_TOLD, NOT_DENIABLE = "not_told", "not_deniable"
+REST_UNKNOWN, IN_BETWEEN = "rest_unknown", "in_between"
 
 _KERNEL_SIGMAS = 3.0
 
@@ -77,8 +78,9 @@ def unclear_spans(
 ) -> list[UnclearSpan]:
     """Where an action on a side was measured and can still neither be told nor denied.
 
-    All of the track where it is not told or its rest is unknown; else where it rises above `absent_below`, its events
-    included: their flanks are no clear rest either. rises and mask [T, A, 2], rest_share [A, 2].
+    All of the track where it is not told, not deniable, or its rest is unknown; else where it rises above
+    `absent_below`, its events included: their flanks are no clear rest either. rises and mask [T, A, 2], rest_share
+    [A, 2].
     """
     found = []
     for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
@@ -88,9 +90,11 @@ def unclear_spans(
             why[rises[:, a, s] >= judged.absent_below] = IN_BETWEEN
             if rest_share[a, s] < config.rest_min_share:
                 why[:] = REST_UNKNOWN
+            if not judged.is_deniable:
+                why[:] = NOT_DENIABLE
+            why[~mask[:, a, s]] = ""  # told by `measurability`
             if not judged.is_told:
                 why[:] = NOT_TOLD
-            why[~mask[:, a, s]] = ""  # told by `measurability`
             found += [UnclearSpan(action, side, *span) for span in spans(times_s, why)]
     return found
 

@@ -19,8 +19,8 @@ from schemas.tracks import FACE_REGIONS
 Series = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-UNCLEAR, TURNED_AWAY, BLURRED, TOO_SMALL, COVERED, FAR_SIDE, TURNED = (
-    "unclear", "turned_away", "blurred", "too_small", "covered", "far_side", "turned",
+UNCLEAR, TURNED_AWAY, BLURRED, TOO_SMALL, COVERED, FAR_SIDE, TURNED, SMALL = (
+    "unclear", "turned_away", "blurred", "too_small", "covered", "far_side", "turned", "small",
 )  # fmt: skip
 
 _REGIONS_OF: dict[str, tuple[str, ...]] = {
@@ -93,17 +93,21 @@ def measurability(passport: Passport, config: ActionConfig) -> Measurability:
     why = _why_not_at_all(passport, config, is_nothing_seen=np.logical_not(is_seen.any(axis=(1, 2))))
     is_measurable = why == ""
     is_usual = _is_usual_pose(passport, is_measurable, config)
-    sides = np.where(~is_near, FAR_SIDE, np.where(~is_seen, COVERED, np.where(~is_usual, TURNED, ""))).astype(object)
+    is_large = _is_large(passport, config)
+    sides = np.full(is_seen.shape, "", dtype=object)
+    for is_fine, reason in ((is_large, SMALL), (is_usual, TURNED), (is_seen, COVERED), (is_near, FAR_SIDE)):
+        sides[np.broadcast_to(~is_fine, sides.shape)] = reason  # the last one given is the one told
     sides[~is_measurable] = ""  # the whole-face reason stands for it
     return Measurability(
         is_measurable=is_measurable,
-        mask=is_measurable[:, None, None] & is_seen & is_near & is_usual,
+        mask=is_measurable[:, None, None] & is_seen & is_near & is_usual & is_large,
         unmeasured=[UnmeasuredSpan(*span) for span in spans(times_s, why)],
         unclear=[
             UnclearSpan(action, side, *span)
             for a, (action, facial) in enumerate(FACIAL_ACTIONS.items())
             for s, side in enumerate(("middle",) if facial.middle else ACTION_SIDES)
             for span in spans(times_s, sides[:, a, s])
+            if config.thresholds[action].is_told  # of the others `unclear_spans` says once that they are not
         ],
     )
 
@@ -170,6 +174,12 @@ def _is_usual_pose(passport: Passport, is_measurable: Flags, config: ActionConfi
     turn = np.hypot(*(passport.pose_deg[:, :2] - usual).T)
     limits = np.array([config.thresholds[action].max_turn_deg for action in FACIAL_ACTIONS])
     return np.asarray(turn[:, None] <= limits)[:, :, None]
+
+
+def _is_large(passport: Passport, config: ActionConfig) -> Flags:
+    """Whether the face is large enough for each action [T, A, 1]."""
+    limits = np.array([config.thresholds[action].min_face_px for action in FACIAL_ACTIONS])
+    return np.asarray(passport.face_px[:, None] >= limits)[:, :, None]
 
 
 def _far_side_limit(action: str, config: ActionConfig) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.geometry import features
-from pipeline.actions.thresholds import ActionThresholds, Witness
+from pipeline.actions.thresholds import Witness
 from schemas.actions import FACIAL_ACTIONS
 
 _LOW_QUANTILE = 0.05
@@ -49,7 +49,7 @@ def measures(parts: Mapping[str, Measures], mask: Flags, config: ActionConfig) -
     for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
         judged = config.thresholds[action]
         seen = [
-            _above_rest(witness, parts, mask[:, a], judged, config, is_middle=bool(facial.middle))
+            _above_rest(witness, parts, mask[:, a], config, is_middle=bool(facial.middle))
             for witness in judged.witnesses
         ]
         rises.append(np.minimum.reduce([rise for rise, _ in seen]))
@@ -61,7 +61,6 @@ def _above_rest(
     witness: Witness,
     parts: Mapping[str, Measures],
     mask: Flags,
-    judged: ActionThresholds,
     config: ActionConfig,
     *,
     is_middle: bool,
@@ -71,9 +70,9 @@ def _above_rest(
         estimate += weight * parts[name]
     if is_middle:
         estimate = np.repeat(estimate.mean(axis=1, keepdims=True), 2, axis=1)
-    # An event ends where it falls to half of `present_above`: what lies closer together may all be rest.
-    width = judged.present_above / 2
-    rest, share = resting(estimate, mask, width=width, highest=witness.highest_rest, min_share=config.rest_min_share)
+    rest, share = resting(
+        estimate, mask, width=config.rest_width, highest=witness.highest_rest, min_share=config.rest_min_share
+    )
     return estimate - rest, share
 
 

@@ -38,6 +38,9 @@ class ActionThresholds(BaseModel):
     is_told: bool
     """Whether the measurement can tell this action. If not, it is reported as not measurable, never as absent."""
 
+    is_deniable: bool
+    """Whether its absence may be claimed too. If not, it is only told where it is strong: what is missed is no rest."""
+
     witnesses: tuple[Witness, ...] = Field(min_length=1)
     """Estimates that must agree: the smallest rise of them counts. So what fools one of them alone is no action."""
 
@@ -50,6 +53,9 @@ class ActionThresholds(BaseModel):
     max_turn_deg: float = Field(gt=0)
     """How far the head may be turned from its usual pose in the track, in yaw and pitch together: beyond, the mesh of a
     turned face looks too much like this action."""
+
+    min_face_px: float = Field(ge=0)
+    """Size of the face, in each frame, below which this action is not measured."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ActionThresholds:

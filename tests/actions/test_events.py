@@ -14,7 +14,15 @@ from schemas.actions import FACIAL_ACTIONS
 
 NUM = len(FACIAL_ACTIONS)
 REST = Witness(weights={}, neutral=0.0, highest_rest=0.3)
-JUDGED = ActionThresholds(is_told=True, witnesses=(REST,), absent_below=0.15, present_above=0.3, max_turn_deg=90.0)
+JUDGED = ActionThresholds(
+    is_told=True,
+    is_deniable=True,
+    witnesses=(REST,),
+    absent_below=0.15,
+    present_above=0.3,
+    max_turn_deg=90.0,
+    min_face_px=40.0,
+)
 CONFIG = ActionConfig(thresholds=dict.fromkeys(FACIAL_ACTIONS, JUDGED))
 INDEX = {action: index for index, action in enumerate(FACIAL_ACTIONS)}
 
@@ -177,6 +185,19 @@ def test_what_cannot_be_told_is_unclear_all_through_and_never_an_event() -> None
     assert events_in(times_s, measured, config=untold) == []
     whole = UnclearSpan("jaw_drop", "middle", float(times_s[0]), float(times_s[-1]), "not_told")
     assert unclear_spans(times_s, measured, np.ones((NUM, 2)), mask, untold) == [whole]
+
+
+def test_what_is_told_only_where_it_is_strong_is_an_event_and_never_denied() -> None:
+    times_s = steady(5, 30)
+    shy = JUDGED.model_copy(update={"is_deniable": False})
+    config = CONFIG.model_copy(update={"thresholds": {**CONFIG.thresholds, "brow_lower": shy}})
+    measured = measures_of(times_s, brow_lower=bump(times_s, 1, 3, 0.9))
+    mask = np.ones(measured.shape, np.bool_)
+    assert [event.action for event in events_in(times_s, measured, config=config)] == ["brow_lower"]
+    unclear = unclear_spans(times_s, measured, np.ones((NUM, 2)), mask, config)
+    assert {(span.side, span.start_s, span.why) for span in unclear} == {
+        (side, 0.0, "not_deniable") for side in ("left", "right")
+    }
 
 
 def _untold() -> ActionThresholds:

@@ -22,7 +22,14 @@ from schemas.tracks import FACE_REGIONS
 
 STEADY, SHAKY = "lip_corner_raise", "brow_lower"
 CONFIG = ActionConfig.model_validate(
-    {"thresholds": {action: {"max_turn_deg": 10.0 if action == SHAKY else 90.0} for action in FACIAL_ACTIONS}}
+    {
+        "thresholds": {
+            action: {"max_turn_deg": 10.0, "min_face_px": 100.0, "is_told": True}
+            if action == SHAKY
+            else {"max_turn_deg": 90.0, "min_face_px": 40.0, "is_told": True}
+            for action in FACIAL_ACTIONS
+        }
+    }
 )
 INDEX = {action: index for index, action in enumerate(FACIAL_ACTIONS)}
 
@@ -108,3 +115,10 @@ def test_an_action_that_a_turn_could_pass_for_is_measured_in_the_usual_pose_alon
     assert found.mask[:8, INDEX[SHAKY]].all() and not found.mask[8:, INDEX[SHAKY]].any()
     assert found.mask[:, INDEX[STEADY]].all()
     assert {(span.action, span.why) for span in found.unclear} == {(SHAKY, "turned")}
+
+
+def test_an_action_may_need_a_larger_face_than_others() -> None:
+    found = seen(face_px=series(80, 0, 4, 200))
+    assert not found.mask[:5, INDEX[SHAKY]].any() and found.mask[5:, INDEX[SHAKY]].all()
+    assert found.mask[:, INDEX[STEADY]].all()
+    assert {(span.action, span.why) for span in found.unclear} == {(SHAKY, "small")}
