@@ -56,7 +56,7 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
         "blendshapes": scores,
         "measures": measured,
         "rest_share": rest_share,
-        "measurable": seen.mask,
+        "measurable": seen.mask & np.array([one.is_told for one in config.thresholds.values()])[:, None],
     }
     row = {
         "track_id": track["track_id"],
