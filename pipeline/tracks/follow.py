@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class _Face:
     expected: NDArray[np.float32] | None = None
     """Where its box should be, going on so from before another face came near."""
 
-    @property
+    @cached_property
     def box(self) -> NDArray[np.float32]:
         return landmark_box(self.mesh.points)
 

@@ -49,6 +49,7 @@ class CutFinder:
         self._recent: deque[_Seen] = deque(maxlen=6)
         self._breaks: list[_Break] = []
         self._num_seen = 0
+        self._is_over = False
 
     def see(self, rgb: NDArray[np.uint8], time_s: float) -> bool:
         """Take the next frame, uint8 [H, W, 3]; return whether it may begin a shot, before that is known."""
@@ -61,7 +62,8 @@ class CutFinder:
 
     def breaks(self) -> list[int]:
         """Positions, counted from 0, of the frames before which the picture breaks off."""
-        if self._num_seen:
+        if self._num_seen and not self._is_over:
+            self._is_over = True
             self._note(self._detector.post_process(self._timecode()))
         return [found.position for found in self._breaks]
 
