@@ -24,6 +24,7 @@ class FacialAction:
 
 
 REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "jaw")
+"""Regions of the face that actions lie in."""
 
 
 def _sided(region: str, action_unit: str, stem: str) -> FacialAction:
@@ -54,7 +55,34 @@ FACIAL_ACTIONS: dict[str, FacialAction] = {
     "lip_suck": FacialAction("mouth", "AU28", middle=("mouthRollUpper", "mouthRollLower")),
 }
 
+# What is measured beside the face's own actions. A side is the one that it goes to, the person's own.
+HEAD_ACTIONS: dict[str, FacialAction] = {
+    "head_turn": FacialAction("head", "AU51/52"),
+    "head_tilt": FacialAction("head", "AU55/56"),
+    "head_raise": FacialAction("head", "AU53"),
+    "head_lower": FacialAction("head", "AU54"),
+    "gaze_turn": FacialAction("gaze", "AU61/62"),
+    "gaze_raise": FacialAction("gaze", "AU63"),
+    "gaze_lower": FacialAction("gaze", "AU64"),
+}
+
+COARSE_ACTIONS: dict[str, FacialAction] = {f"{region}_move": FacialAction(region, "any") for region in REGIONS}
+"""A region moves, and which of its actions it is cannot be told: the coarse half of coarse to fine."""
+
+TOLD_ACTIONS: dict[str, FacialAction] = FACIAL_ACTIONS | HEAD_ACTIONS | COARSE_ACTIONS
+"""Everything that evidence, claims and texts may name."""
+
 SIDES = ("left", "right", "both", "middle")
+
+
+def sides_of(action: str) -> tuple[str, ...]:
+    """The sides on which a TOLD_ACTION can be: left, right and both; left and right alone; or the middle."""
+    told = TOLD_ACTIONS[action]
+    if action in ("head_turn", "head_tilt", "gaze_turn"):
+        return ("left", "right")
+    return ("left", "right", "both") if told.left and told.right else ("middle",)
+
+
 INTENSITIES = ("slight", "moderate", "strong")
 
 EVENT = pa.struct(
@@ -120,8 +148,8 @@ def _in_words(reasons: dict[str, str]) -> str:
 
 ACTIONS = Table(
     name="actions",
-    version=2,
-    meaning="one row per track: facial actions over time, events against the track's own rest, what was measurable",
+    version=3,
+    meaning="one row per track: actions of face and head, events against the track's own rest, what was measurable",
     primary_key=("track_id",),
     columns=(
         column("track_id", pa.string(), "the track"),
@@ -159,8 +187,9 @@ ACTIONS = Table(
         column(
             "events",
             pa.list_(EVENT),
-            "actions that surely rose above rest: onset, apex and offset in seconds, peak above rest (1 the whole "
-            f"movement), side ({', '.join(SIDES)}; the person's own), intensity ({', '.join(INTENSITIES)})",
+            "actions of the face, the head and the gaze, and moves of whole regions, that surely rose above rest: "
+            "onset, apex and offset in seconds, peak above rest (1 the whole movement; a head's may be above), "
+            f"side ({', '.join(SIDES)}; the person's own), intensity ({', '.join(INTENSITIES)})",
         ),
         column(
             "is_measurable", pa.list_(pa.bool_()), "whether the face as a whole could be measured in this frame [T]"
@@ -174,9 +203,23 @@ ACTIONS = Table(
         column(
             "unclear",
             pa.list_(UNCLEAR_SPAN),
-            "stretches of the measured face in which one action on one side can neither be told nor denied, and why. "
-            f"{_in_words(UNCLEAR_REASONS)}",
+            "stretches of the measured face in which one of TOLD_ACTIONS on one side can neither be told nor denied, "
+            f"and why. {_in_words(UNCLEAR_REASONS)}",
             unit="second",
+        ),
+        tensor(
+            "motion_energy",
+            "float32",
+            {"frame": None, "region": len(REGIONS)},
+            f"mean speed of each region within the face, in units of about 5 cm per second: {', '.join(REGIONS)}; 0 in "
+            "the first frame and in the first after a gap",
+        ),
+        column(
+            "motion_shares",
+            pa.list_(pa.float32()),
+            "share of each of these regions in all that the measurable face moved above its noise floor; all 0 where "
+            "nothing did [6]",
+            unit="0..1",
         ),
     ),
 )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from pipeline.actions.coarse_model import CoarseRegion, calibrated_coarse, weights_digest
+from pipeline.actions.limits import MovementLimits
 from pipeline.actions.thresholds import ActionThresholds, calibrated
 from pipeline.stage import StageConfig
 
@@ -76,8 +78,75 @@ class ActionConfig(StageConfig):
     strong_from: float = Field(default=0.7, gt=0)
     """Peak above rest from which an event is strong."""
 
+    head_turn_deg: MovementLimits = MovementLimits(
+        absent_below=5, present_above=10, moderate_from=15, strong_from=25, whole=40
+    )
+    """A turn of the head to the person's left or right, in degrees of yaw from the track's usual pose."""
+
+    head_tilt_deg: MovementLimits = MovementLimits(
+        absent_below=4, present_above=8, moderate_from=12, strong_from=20, whole=30
+    )
+    """A tilt towards a shoulder, in degrees of roll."""
+
+    head_nod_deg: MovementLimits = MovementLimits(
+        absent_below=4, present_above=8, moderate_from=12, strong_from=18, whole=25
+    )
+    """Raising or lowering the chin, in degrees of measured pitch; a rendered head's is measured a third too small."""
+
+    max_covered_regions: int = Field(default=1, ge=0)
+    """Regions of the face that may be covered, beside those that the head's own turn hides, while its pose is believed.
+    A hand in front of a resting face made it seem to turn by up to 19 degrees."""
+
+    max_coarse_turn_deg: float = Field(default=10.0, gt=0)
+    """Turn of the head from its usual pose, in yaw and pitch together, beyond which no region is said to move: the mesh
+    of a turning face bends."""
+
+    coarse_regions: Mapping[str, CoarseRegion] = Field(default_factory=lambda: calibrated_coarse().regions)
+    """From where each region is said to move, and whether it is at all. What is not given stays as calibrated."""
+
+    coarse_weights: str = Field(default_factory=weights_digest)
+    """Digest of the weights that the movements of regions are estimated with; not to be chosen, it enters the key."""
+
+    min_calm_share: float = Field(default=0.1, gt=0, le=1)
+    """Share of the frames that must show none of the told facial actions for the rest of regions to be taken there."""
+
+    tell_gaze: bool = False
+    """Whether movements of the gaze are told. Rendered faces do not move their eyes, so nothing was measured of it."""
+
+    gaze: MovementLimits = MovementLimits(
+        absent_below=0.15, present_above=0.3, moderate_from=0.4, strong_from=0.6, whole=1
+    )
+    """Eyes that turn, rise or sink in the head, in blendshape scores from where they usually look; not measured."""
+
+    max_gaze_blink: float = Field(default=0.4, gt=0, le=1)
+    """Score of a closing lid from which the eyes count as closed."""
+
     thresholds: Mapping[str, ActionThresholds] = Field(default_factory=calibrated)
     """How each action is measured and judged. What is not given stays as calibrated."""
+
+    @field_validator("head_turn_deg", "head_tilt_deg", "head_nod_deg", "gaze", mode="before")
+    @classmethod
+    def _over_the_default(cls, given: Any, info: ValidationInfo) -> Any:
+        """What is not given of limits stays as it is."""
+        default = cls.model_fields[str(info.field_name)].default
+        return {**default.model_dump(), **given} if isinstance(given, Mapping) else given
+
+    @field_validator("coarse_regions", mode="before")
+    @classmethod
+    def _over_the_calibrated_regions(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        whole = {region: one.model_dump() for region, one in calibrated_coarse().regions.items()}
+        if unknown := sorted(set(given) - set(whole)):
+            raise ValueError(f"there are no regions {unknown}, expected some of {sorted(whole)}")
+        for region, changed in given.items():
+            whole[region] |= changed.model_dump() if isinstance(changed, CoarseRegion) else dict(changed)
+        return whole
+
+    @field_validator("coarse_weights")
+    @classmethod
+    def _as_calibrated(cls, given: str) -> str:
+        if given != weights_digest():
+            raise ValueError(f"the weights are those of {weights_digest()}, got {given}: leave this field out")
+        return given
 
     @field_validator("thresholds", mode="before")
     @classmethod

@@ -5,10 +5,12 @@ Shape letters: T = frames of a track, A = actions in the order of FACIAL_ACTIONS
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.measurable import Flags, Series, UnclearSpan, spans
@@ -34,6 +36,16 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Grades:
+    """How strong a movement is, in the unit that it is measured in: from where it is moderate, strong, and whole."""
+
+    moderate_from: float
+    strong_from: float
+    whole: float
+    apex_share: float
+
+
+@dataclass(frozen=True)
 class _Sides:
     """One action on both sides over one stretch: times_s [T], rises [T, 2] and where they were measured [T, 2]."""
 
@@ -53,7 +65,7 @@ def rises_of(times_s: Series, measures: Series, mask: Flags, is_gap_before: Flag
     rises = np.where(mask, np.maximum(measures, 0.0), 0.0)
     smooth = rises.copy()
     for a, s in np.ndindex(rises.shape[1:]):
-        for stretch in _stretches(mask[:, a, s], is_gap_before):
+        for stretch in stretches(mask[:, a, s], is_gap_before):
             smooth[stretch, a, s] = smoothed(times_s[stretch], rises[stretch, a, s], sigma_s)
     return smooth
 
@@ -67,9 +79,14 @@ def find_events(times_s: Series, rises: Series, mask: Flags, is_gap_before: Flag
         event
         for a, action in enumerate(FACIAL_ACTIONS)
         if config.thresholds[action].is_told
-        for stretch in _stretches(mask[:, a, 0] | mask[:, a, 1], is_gap_before)
+        for stretch in stretches(mask[:, a, 0] | mask[:, a, 1], is_gap_before)
         for event in _events_of(action, _Sides(times_s[stretch], rises[stretch, a], mask[stretch, a]), config)
     ]
+    return in_order(events)
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """Events by onset, then offset, action and side."""
     return sorted(events, key=lambda event: (event.onset_s, event.offset_s, event.action, event.side))
 
 
@@ -99,8 +116,8 @@ def unclear_spans(
     return found
 
 
-def _stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:
-    """The runs of measurable frames without a gap inside."""
+def stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:
+    """The runs of measurable frames [T] without a gap inside."""
     breaks = is_gap_before | np.append(True, is_measurable[1:] != is_measurable[:-1])
     starts = np.flatnonzero(breaks)
     ends = np.append(starts[1:], len(breaks))
@@ -110,10 +127,10 @@ def _stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:
 def _events_of(action: str, sides: _Sides, config: ActionConfig) -> Iterator[Event]:
     enter = config.thresholds[action].present_above
     leave = enter * config.leave_ratio
-    for run in _runs(sides.rises.max(axis=1), enter, leave):
+    for run in runs(sides.rises.max(axis=1), enter, leave):
         for side, values in _by_side(action, sides.cut(run), config.asymmetry_ratio).items():
-            for part in _runs(values, enter, leave):
-                event = _event(action, side, sides.times_s[run][part], values[part], config)
+            for part in runs(values, enter, leave):
+                event = event_of(action, side, sides.times_s[run][part], values[part], _grades(config))
                 if event.offset_s - event.onset_s >= _shortest_s(action, config):
                     yield event
 
@@ -130,45 +147,51 @@ def _by_side(action: str, sides: _Sides, asymmetry_ratio: float) -> dict[str, Se
     return by_side if stronger > asymmetry_ratio * weaker else {"both": sides.rises.max(axis=1)}
 
 
-def _event(action: str, side: str, times_s: Series, values: Series, config: ActionConfig) -> Event:
-    apex = int(np.argmax(values >= config.apex_share * values.max()))
-    peak = float(np.float32(values.max()))  # as the table stores it, so that an event reads back equal
+def event_of(action: str, side: str, times_s: Series, values: Series, grades: Grades) -> Event:
+    """The event that lasts all of times_s [T], from how far its movement was under way, values [T]."""
+    apex = int(np.argmax(values >= grades.apex_share * values.max()))
+    highest = float(np.float32(values.max()))
     return Event(
         action=action,
         side=side,
         onset_s=float(times_s[0]),
         apex_s=float(times_s[apex]),
         offset_s=float(times_s[-1]),
-        peak=peak,
-        intensity=_intensity(peak, config),
+        peak=float(np.float32(highest / grades.whole)),  # as the table stores it, so that an event reads back equal
+        intensity=_intensity(highest, grades),
     )
 
 
-def _intensity(peak: float, config: ActionConfig) -> str:
-    if peak >= config.strong_from:
+def _grades(config: ActionConfig) -> Grades:
+    return Grades(config.moderate_from, config.strong_from, whole=1.0, apex_share=config.apex_share)
+
+
+def _intensity(highest: float, grades: Grades) -> str:
+    if highest >= grades.strong_from:
         return "strong"
-    return "moderate" if peak >= config.moderate_from else "slight"
+    return "moderate" if highest >= grades.moderate_from else "slight"
 
 
 def _shortest_s(action: str, config: ActionConfig) -> float:
     return config.min_eye_close_s if action == "eye_close" else config.min_event_s
 
 
-def _runs(values: Series, enter: float, leave: float) -> list[slice]:
-    """Hysteresis: the runs of values at or above `leave` that reach `enter`."""
+def runs(values: Series, enter: float, leave: float) -> list[slice]:
+    """Hysteresis: the runs of values [T] at or above `leave` that reach `enter`."""
     is_up = np.concatenate([[False], values >= leave, [False]])
     starts, ends = np.flatnonzero(np.diff(is_up.astype(np.int8))).reshape(-1, 2).T.tolist()
     return [slice(s, e) for s, e in zip(starts, ends, strict=True) if values[s:e].max() >= enter]
 
 
-def smoothed(times_s: Series, values: Series, sigma_s: float) -> Series:
-    """Gaussian mean in time of values [T] at times_s [T], each neighbour weighted by its distance in seconds."""
-    total, weight = values.astype(np.float64), np.ones(len(values))
+def smoothed(times_s: Series, values: NDArray[np.floating[Any]], sigma_s: float) -> Series:
+    """Gaussian mean in time of values [T, ...] at times_s [T], each neighbour weighted by its distance in seconds."""
+    total, weight = values.astype(np.float64), np.ones((len(values), *[1] * (values.ndim - 1)))
     for step in range(1, len(values)):
         distance = times_s[step:] - times_s[:-step]
         if distance.min() > _KERNEL_SIGMAS * sigma_s:
             break
         w = np.where(distance <= _KERNEL_SIGMAS * sigma_s, np.exp(-0.5 * (distance / sigma_s) ** 2), 0.0)
+        w = w.reshape(-1, *weight.shape[1:])
         total[step:] += w * values[:-step]
         total[:-step] += w * values[step:]
         weight[step:] += w

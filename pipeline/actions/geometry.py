@@ -33,6 +33,41 @@ _CHIN = (152, 148, 377, 175)
 _CHIN_BOSS = (199, 200, 18)
 _NOSE_BASE = (2, 97, 326)
 
+REGION_POINTS: dict[str, tuple[int, ...]] = {
+    "brows": (*_INNER_BROW[0], *_INNER_BROW[1], *_OUTER_BROW[0], *_OUTER_BROW[1]),
+    "eyes": (*_UPPER_LID[0], *_UPPER_LID[1], *_LOWER_LID[0], *_LOWER_LID[1]),
+    "nose": (*_NOSTRIL_WING[0], *_NOSTRIL_WING[1], *_NOSE_BASE),
+    "cheeks": (*_CHEEK[0], *_CHEEK[1]),
+    "mouth": (
+        0,
+        13,
+        14,
+        17,
+        37,
+        39,
+        61,
+        78,
+        81,
+        82,
+        84,
+        87,
+        178,
+        181,
+        267,
+        269,
+        291,
+        308,
+        311,
+        312,
+        314,
+        317,
+        402,
+        405,
+    ),
+    "jaw": (*_CHIN, *_CHIN_BOSS),
+}
+"""The landmarks by which each of schemas.actions.REGIONS is followed."""
+
 _X, _Y, _Z = 0, 1, 2  # x to the person's left, y down, z away from the camera
 
 

@@ -112,6 +112,15 @@ def measurability(passport: Passport, config: ActionConfig) -> Measurability:
     )
 
 
+def is_face_sure(passport: Passport, config: ActionConfig) -> Flags:
+    """Where the face is surely seen, sharp and large enough [T], turned away or not."""
+    return np.asarray(
+        (passport.presence >= config.min_presence)
+        & (passport.face_px >= config.min_face_px)
+        & ~_is_blurred(passport, config)
+    )
+
+
 def spans(times_s: Series, why: NDArray[np.object_]) -> Iterator[tuple[float, float, str]]:
     """First time, last time and reason of each run of equal, non-empty reasons [T]."""
     starts = np.flatnonzero(np.append(True, why[1:] != why[:-1]))

@@ -1,4 +1,4 @@
-"""Stage: tracks -> actions. Light: says what is computed; `measures.py`, `measurable.py` and `events.py` compute it."""
+"""Stage: tracks -> actions. Light: says what is computed; the modules beside it compute it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from schemas.table import read_cell, write_cell
 from schemas.tracks import TRACKS
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.actions.blendshapes import BlendshapeNetwork
-    from pipeline.actions.measurable import Passport
+    from pipeline.actions.events import Event
+    from pipeline.actions.measurable import Measurability, Passport, UnclearSpan
 
 
 def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> Iterator[Outcome]:
@@ -32,9 +34,10 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
 def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Done | Refused:
     import numpy as np
 
-    from pipeline.actions.events import find_events, rises_of, unclear_spans
+    from pipeline.actions.events import find_events, in_order, rises_of, unclear_spans
     from pipeline.actions.measurable import measurability
     from pipeline.actions.measures import measures, signals
+    from pipeline.actions.motion_energy import motion_energy, motion_shares
 
     track = unit.row(TRACKS)
     passport = passport_of(track)
@@ -46,16 +49,22 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
         return Refused(unit, "nothing_measurable", detail)
     landmarks_px = read_cell(TRACKS.field("landmarks_px"), track["landmarks_px"])
     scores = network.measure(landmarks_px)
-    measured, rest_share = measures(signals(scores, landmarks_px, passport.pose_deg), seen.mask, config)
+    parts = signals(scores, landmarks_px, passport.pose_deg)
+    measured, rest_share = measures(parts, seen.mask, config)
     baseline = np.quantile(scores[seen.is_measurable], config.baseline_quantile, axis=0)
     is_gap_before = np.array(track["is_gap_before"], np.bool_)
     rises = rises_of(passport.times_s, measured, seen.mask, is_gap_before, config.smoothing_s)
     events = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
     unclear = seen.unclear + unclear_spans(passport.times_s, rises, rest_share, seen.mask, config)
+    for more_events, more_unclear in _beside_the_face(passport, parts, rises, seen, is_gap_before, config):
+        events, unclear = events + more_events, unclear + more_unclear
+    energy = motion_energy(passport.times_s, landmarks_px, passport.pose_deg, is_gap_before, config.smoothing_s)
+    shares = motion_shares(energy, passport, seen.is_measurable, is_gap_before, config.smoothing_s)
     tensors: dict[str, NDArray[Any]] = {
         "blendshapes": scores,
         "measures": measured,
         "rest_share": rest_share,
+        "motion_energy": energy,
         "measurable": seen.mask & np.array([one.is_told for one in config.thresholds.values()])[:, None],
     }
     row = {
@@ -64,12 +73,31 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
         "times_s": track["times_s"],
         "baseline": baseline.astype(np.float32).tolist(),
         **{name: write_cell(ACTIONS.field(name), array) for name, array in tensors.items()},
-        "events": [asdict(event) for event in events],
+        "motion_shares": shares.tolist(),
+        "events": [asdict(event) for event in in_order(events)],
         "is_measurable": seen.is_measurable.tolist(),
         "unmeasured": [asdict(span) for span in seen.unmeasured],
         "unclear": [asdict(span) for span in unclear],
     }
     return Done(unit, {ACTIONS.name: [row]})
+
+
+def _beside_the_face(
+    passport: Passport,
+    parts: dict[str, NDArray[np.float64]],
+    rises: NDArray[np.float64],
+    seen: Measurability,
+    is_gap_before: NDArray[np.bool_],
+    config: ActionConfig,
+) -> Iterator[tuple[list[Event], list[UnclearSpan]]]:
+    """Events and unclear spans of the head, of the gaze, and of whole regions of the face."""
+    from pipeline.actions.coarse import find_coarse_movements
+    from pipeline.actions.gaze import find_gaze_movements
+    from pipeline.actions.head import find_head_movements
+
+    yield find_head_movements(passport, seen, is_gap_before, config)
+    yield find_gaze_movements(passport, parts, seen, is_gap_before, config)
+    yield find_coarse_movements(passport, parts, rises, seen, is_gap_before, config)
 
 
 def passport_of(track: Mapping[str, Any]) -> Passport:
@@ -91,7 +119,7 @@ def passport_of(track: Mapping[str, Any]) -> Passport:
 
 MEASURE_ACTIONS = Stage(
     name="measure_actions",
-    version=2,
+    version=3,
     reads=(
         Read(
             TRACKS,

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, UNMEASURED_REASONS
+from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, TOLD_ACTIONS, UNMEASURED_REASONS
 from schemas.motion import CLIP_FRAMES, MOTION
 from schemas.table import read_cell
 
@@ -90,7 +90,10 @@ class Bar(Span):
 
 @dataclass(frozen=True)
 class Lane:
-    """One action over time: an SVG path for each side in a box of 100 x 100, and the events below it."""
+    """One action over time: an SVG path for each side in a box of 100 x 100, and the events below it.
+
+    What is no action of the face alone (of the head, or of a region as a whole) has no path.
+    """
 
     name: str
     action_unit: str
@@ -186,17 +189,23 @@ def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: C
     reach = {
         action: max(float(rise.max(initial=0.0)) for rise, _ in sides.values()) for action, sides in curves.items()
     }
+    for event in actions["events"]:
+        if event["action"] not in curves:
+            reach[event["action"]] = max(reach.get(event["action"], 0.0), event["peak"])
     with_event = {event["action"] for event in actions["events"]}
     untold = {span["action"] for span in actions["unclear"] if span["why"] == "not_told"}
-    moved = [a for a in FACIAL_ACTIONS if a in with_event or (a not in untold and reach[a] >= MOVED_FROM)]
+    moved = [a for a in TOLD_ACTIONS if a in with_event or (a not in untold and reach.get(a, 0.0) >= MOVED_FROM)]
     shown = sorted(moved, key=lambda action: (action not in with_event, -reach[action]))[:MAX_LANES]
-    scale = _scale(max((reach[action] for action in shown), default=0.0))
+    scale = _scale(max((reach[action] for action in shown if action in curves), default=0.0))
     x = [clock.percent(time_s) for time_s in times_s.tolist()]
     lanes = [
         Lane(
             name=action.replace("_", " "),
-            action_unit=FACIAL_ACTIONS[action].action_unit,
-            paths={side: _path(x, rise / scale, is_known, is_gap) for side, (rise, is_known) in curves[action].items()},
+            action_unit=TOLD_ACTIONS[action].action_unit,
+            paths={
+                side: _path(x, rise / scale, is_known, is_gap)
+                for side, (rise, is_known) in curves.get(action, {}).items()
+            },
             bars=tuple(_bar(event, clock) for event in actions["events"] if event["action"] == action),
         )
         for action in shown
