@@ -48,8 +48,9 @@ lock: ## choose versions afresh for pyproject.toml, in an environment of their o
 	build/lock/bin/python -m pip install --quiet --no-index --no-deps build/stand_ins/*.whl
 	build/lock/bin/python -m pip install --quiet -e ".[serve,dev]"
 	sed -n '/^[^#]/q;p' $(LOCK) > build/cpu.lock
-	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude vllm --exclude torchvision \
-		--exclude torchaudio --exclude torchcodec --exclude triton | sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' >> build/cpu.lock
+	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude vllm --exclude torchaudio \
+		--exclude torchcodec --exclude triton --exclude facescribe-torchvision-cpu-ops \
+		| sed -E 's/^(torch(vision)?==[0-9.]+)\+cpu$$/\1/' >> build/cpu.lock
 	mv build/cpu.lock $(LOCK)
 	rm -rf build/lock
 
@@ -58,7 +59,7 @@ clean: ## remove the environment, caches and build artefacts; data/ stays
 	find $(PACKAGES) tests bench environment -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Written last, so that its presence means that the whole installation went through.
-$(VENV)/.installed: pyproject.toml $(LOCK) environment/stand_ins.py | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(LOCK) $(wildcard environment/*.py) | $(BIN)/python
 	@if nvidia-smi >/dev/null 2>&1; then $(MAKE) --no-print-directory install-gpu; \
 	else $(MAKE) --no-print-directory install-cpu; fi
 	@touch $@
@@ -67,6 +68,9 @@ $(VENV)/.installed: pyproject.toml $(LOCK) environment/stand_ins.py | $(BIN)/pyt
 install-cpu:
 	@echo "no GPU: installing the locked CPU environment (some 3 GB, a few minutes)"
 	@$(BIN)/python environment/stand_ins.py build/stand_ins >/dev/null
+	@# An older environment has a stand-in for torchvision, which pip would take for the real one.
+	@if ls -d $(VENV)/lib/python*/site-packages/torchvision-*+stub.dist-info >/dev/null 2>&1; then \
+		$(BIN)/python -m pip uninstall -qq -y torchvision; fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-index --no-deps build/stand_ins/*.whl
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r $(LOCK)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e .
