@@ -12,10 +12,11 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.assets import ASSETS
 from schemas.rejects import REASONS
@@ -27,6 +28,10 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def hashes_of_files(self) -> dict[str, str]:
+        """Hash of what stands in each file that a field names: another content is looked at again, unit by unit."""
+        return {}
+
 
 class Resources(BaseModel):
     """How to compute it. No field enters a key: changing one never recomputes anything."""
@@ -37,34 +42,60 @@ class Resources(BaseModel):
     """Shards computed side by side."""
 
     server: str | None = None
-    """Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1. None: an embedded one is started."""
+    """Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, or of several of the same model, with
+    commas between them. None: an embedded one is started."""
 
     api_key_variable: str | None = None
     """Name of the environment variable that holds the server's key. The key itself is never stored."""
 
-    concurrency: int = Field(default=8, ge=1)
-    """Requests in flight at the language-model server."""
+    concurrency: int = Field(default=32, ge=1)
+    """Requests in flight at the language-model server, or at all of them together, whatever number of shards ask."""
 
     request_timeout_s: float = Field(default=120.0, gt=0)
-    """Seconds one request may take before it counts as failed."""
+    """Seconds one attempt of a request may take before it counts as failed."""
 
     request_attempts: int = Field(default=4, ge=1)
-    """Attempts per request, with exponential back-off between them, before its unit is refused as transient."""
+    """Attempts per request and server, with exponential back-off between them, before its unit is refused as transient.
+    """
 
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds without a new frame after which a decoder counts as hung and is ended; its video is refused."""
 
+    vision_server: str | None = None
+    """Address of the server of the vision-language model, where it is another than `server`."""
+
+    max_duplicate_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of the refined texts that may be nearly the same as a text of other evidence; more of them, and the build
+    is not committed. None: as in pipeline/descriptions/duplicates.py."""
+
     source: Path = Path()
     """Folder that the videos' paths are relative to. Set by the flow."""
+
+    answers: Path | None = None
+    """The file in which every answer of a language model is kept the moment it arrives. Set by the flow."""
+
+    @field_validator("server")
+    @classmethod
+    def _is_addresses(cls, server: str | None) -> str | None:
+        for address in () if server is None else server.split(","):
+            parts = urlsplit(address.strip())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError(f"expected an address such as http://127.0.0.1:8000/v1, got {address.strip()!r}")
+        return server
 
 
 @dataclass(frozen=True)
 class Read:
-    """One input table of a stage. Columns in `content` enter the unit key, those in `locate` are only handed over."""
+    """One input table of a stage. Columns in `content` enter the unit key, those in `locate` are only handed over.
+
+    `by` names the column that says which unit a row belongs to, where that is not the stage's unit itself: the first
+    table of the stage has it too, as in a video's row that belongs to each of its tracks.
+    """
 
     table: Table
     content: tuple[str, ...]
     locate: tuple[str, ...] = ()
+    by: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -261,7 +292,8 @@ class Stage(Generic[Config]):
 
     def shard_key(self, config: Config, bucket: int, input_keys: Sequence[str]) -> str:
         """Key of what this stage writes for one bucket, from the keys of the inputs."""
-        return key_of({**self.identity(config), "bucket": bucket, "inputs": list(input_keys)})
+        files = config.hashes_of_files()
+        return key_of({**self.identity(config), "files": files, "bucket": bucket, "inputs": list(input_keys)})
 
     def units(self, inputs: Mapping[str, pa.Table | RowGroups], config: Config) -> list[Unit]:
         """Cut the inputs into units, each with its key, in the order in which they begin in the first input.
@@ -269,13 +301,16 @@ class Stage(Generic[Config]):
         Reads every input twice, column by column of a row group, and holds no more of it.
         """
         sources = {name: InMemory(rows) if isinstance(rows, pa.Table) else rows for name, rows in inputs.items()}
-        spans = {read.table.name: _spans(sources[read.table.name], self.unit) for read in self.reads}
+        first = sources[self.reads[0].table.name]
+        spans = {read.table.name: _spans(sources[read.table.name], read.by or self.unit) for read in self.reads}
+        belongs_to = {read.table.name: _pairs(first, self.unit, read.by) for read in self.reads if read.by}
         units = []
         for unit_id in spans[self.reads[0].table.name]:
             rows = {
-                name: Rows(sources[name], read.columns, spans[name].get(unit_id, ()))
+                name: Rows(sources[name], read.columns, spans[name].get(belonging, ()))
                 for read in self.reads
                 for name in [read.table.name]
+                for belonging in [belongs_to[name][unit_id] if read.by else unit_id]
             }
             units.append(Unit(unit_id, self._key(unit_id, rows, config), UnitRows(rows)))
         return units
@@ -299,6 +334,18 @@ def _spans(source: RowGroups, column: str) -> dict[str, list[Span]]:
             spans.setdefault(value, []).append((group, start, stop))
             start = stop
     return spans
+
+
+def _pairs(source: RowGroups, column: str, other: str) -> dict[str, str]:
+    """For each value of `column`, the value of `other` in its rows."""
+    groups = range(source.num_groups)
+    return {
+        value: belonging
+        for group in groups
+        for value, belonging in zip(
+            source.column(group, column).to_pylist(), source.column(group, other).to_pylist(), strict=True
+        )
+    }
 
 
 def key_of(parts: Mapping[str, Any]) -> str:

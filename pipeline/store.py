@@ -193,6 +193,11 @@ class Store:
         """Keep a listing's memory. It only spares reading: without it the same rows come out."""
         self._put(_memory_name(source), json.dumps(memory))
 
+    @property
+    def answers(self) -> Path:
+        """The file of every answer that a language model gave: pipeline/descriptions/journal.py reads and writes it."""
+        return self.root / "answers.sqlite"
+
     @contextmanager
     def temporary(self) -> Iterator[Path]:
         """A file name that no one else uses; what lies there afterwards is deleted."""

@@ -38,6 +38,8 @@ def answering() -> Iterator[AnswerServer]:
     """Serve on a free loopback port while the context is open."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.requests.append(request)
@@ -69,8 +71,11 @@ def answering() -> Iterator[AnswerServer]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # as many as are asked at once, else the kernel lets some wait a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     state = AnswerServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
     state.may_answer.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()

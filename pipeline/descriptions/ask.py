@@ -1,296 +1,412 @@
-"""Ask any OpenAI-compatible server over HTTP, many requests at a time, and tell "try later" from "never".
+"""Ask OpenAI-compatible servers as many requests at a time as they bear, and keep each answer when it arrives.
 
-A failure is one of two. `ServerUnavailable` is transient: nothing is wrong with the request, a later run asks again.
-`RequestRefused` is permanent: the server read the request and said no, and would again.
+Everything is asked from one event loop in a thread of its own, so that threads that ask the same servers at the same
+time share one bound, one set of connections, and what is known about which server lives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import httpx
-import openai
-from openai.types.chat import ChatCompletion
+from pipeline.descriptions.chat import Answer, Reply, Request, RequestRefused, ServerUnavailable
+from pipeline.descriptions.endpoint import WHAT_TO_DO, AttemptFailed, Endpoint, Patience, engine_version, list_models
 
-MOST_WORDS_OF_SERVER = 500
-"""Characters of a server's own error message that are kept."""
+if TYPE_CHECKING:
+    from pipeline.descriptions.journal import KeptAnswers
+    from pipeline.stage import Resources
 
-TRANSIENT_STATUS = {408, 409, 425, 429}
-"""Refusals that are over after a while, beside every 5xx."""
-
-SETUP_STATUS = {401, 403, 404}
-"""Refusals of the address, the key or the model name: no request would pass, and none is to blame."""
-
-
-class ServerUnavailable(RuntimeError):
-    """The server gave no answer: away, overloaded, failing or set up otherwise. Transient."""
-
-
-class RequestRefused(RuntimeError):
-    """The server will not answer this request, in its own words. Permanent."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question, with everything that decides its answer."""
-
-    model: str
-    messages: Sequence[Mapping[str, Any]]
-    """Role and content, as the chat API takes them."""
-    json_schema: Mapping[str, Any] | None = None
-    """The schema that the answer must follow; None leaves its form open."""
-    max_tokens: int = 256
-    temperature: float = 0.0
-
-    def body(self) -> dict[str, Any]:
-        """The JSON that is sent, all of it."""
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [dict(message) for message in self.messages],
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-        }
-        if self.json_schema is not None:
-            schema = {"name": "answer", "schema": dict(self.json_schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
-
-    def canonical(self) -> str:
-        """`body` as compact JSON, to make keys from. Keys are not sorted: a schema's order is the answer's order."""
-        return json.dumps(self.body(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+__all__ = [
+    "Answer",
+    "AskSettings",
+    "Ended",
+    "Patience",
+    "Reply",
+    "Request",
+    "RequestRefused",
+    "ServerUnavailable",
+    "Talk",
+    "addresses_of",
+    "ask_all",
+    "converse",
+    "engine_version",
+    "list_models",
+]
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer as the server gave it, unjudged."""
+class AskSettings:
+    """Whom to ask, and how much at a time."""
 
-    text: str
-    finish_reason: str
-    """`stop`, or `length` for one cut at `max_tokens`."""
-    prompt_tokens: int
-    completion_tokens: int
-    model: str
-    """The model's name as the server says it."""
+    addresses: tuple[str, ...]
+    """Servers of the same model, such as http://127.0.0.1:8000/v1; the least busy one that lives is asked."""
+    concurrency: int = 32
+    """Requests under way at all addresses together, of all threads that ask them. The smallest bound of those holds."""
+    api_key: str | None = field(default=None, repr=False)
+    patience: Patience = field(default_factory=Patience)
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
+        if not self.addresses:
+            raise ValueError("no address of a language-model server: give at least one")
+
+    @classmethod
+    def of(cls, resources: Resources) -> AskSettings:
+        """What the resources of a run say.
+
+        Raises:
+            ValueError: they name no server, or a variable for its key that is not set.
+        """
+        if resources.server is None:
+            raise ValueError(
+                "no language-model server: start one (`facescribe serve`) and give its address as --server"
+            )
+        variable = resources.api_key_variable
+        if variable and not os.environ.get(variable):
+            raise ValueError(f"the environment variable {variable} is not set: put the server's key into it")
+        patience = Patience(timeout_s=resources.request_timeout_s, max_attempts=resources.request_attempts)
+        key = os.environ[variable] if variable else None
+        return cls(addresses_of(resources.server), resources.concurrency, key, patience)
 
 
-Answer = Reply | ServerUnavailable | RequestRefused
+def addresses_of(server: str) -> tuple[str, ...]:
+    """The addresses in a list with commas, each once, in its order."""
+    return tuple(dict.fromkeys(part.strip().rstrip("/") for part in server.split(",") if part.strip()))
+
+
+NextRequest = Callable[[Reply, int], Request | None]
+"""Given a reply and how many there are by now: the talk's next request, or None to end it. Pure and quick: it runs
+between the others' answers."""
+
+
+def one_reply(reply: Reply, num_replies: int) -> None:
+    """Of a talk that ends with its first reply, whatever it is."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long and how often a server is asked before it counts as unavailable."""
+class Talk:
+    """A first request, and what to ask next about its reply: a reply that is not good enough can be sent back."""
 
-    timeout_s: float = 120.0
-    """For one attempt, from connecting to the last byte."""
-    max_attempts: int = 4
-    first_pause_s: float = 0.5
-    """Before the second attempt; each further pause is twice as long, and each is varied by up to half."""
-    longest_pause_s: float = 20.0
+    request: Request
+    next_request: NextRequest = one_reply
+    video_id: str = ""
+    """What the question is about, to find its kept answers by."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """All that was said in a talk."""
+
+    requests: tuple[Request, ...]
+    """As they were asked; the last one has no reply where the talk failed on it."""
+    replies: tuple[Reply, ...]
+    failure: Exception | None = None
+    """ServerUnavailable or RequestRefused; or else a mistake in the talk's own `next_request`."""
+
+
+def converse(
+    talks: Sequence[Talk], *, asker: AskSettings, kept: KeptAnswers | None = None
+) -> Generator[tuple[int, Ended], None, None]:
+    """Yield (position, what was said) of each talk as soon as it ends.
+
+    With `kept`, a question that was ever answered is not asked again, each answer is kept the moment it arrives, and of
+    equal questions under way at once only one is asked. Failures are yielded, never raised, and never kept.
+
+    Once a request has spent its attempts on an address that cannot be reached, or two in a row on one that fails, that
+    address is out for the rest of the call; when all are, the remaining talks end at once instead of waiting as long
+    each. An iterator that is closed early, or interrupted, cancels what is under way.
+
+    Raises:
+        OSError, JournalError: an answer could not be kept.
+    """
+    desk, call = _desk(), _Call(talks, asker, kept)
+    try:
+        desk.loop.call_soon_threadsafe(call.start, desk)
+        while (item := call.arrived.get()) is not None:
+            yield item
+        call.raise_mistake()
+    finally:
+        desk.loop.call_soon_threadsafe(call.cancel)
+        call.ended.wait()
 
 
 def ask_all(
     requests: Sequence[Request],
     *,
     address: str,
-    concurrency: int,
+    concurrency: int = 32,
     api_key: str | None = None,
-    patience: Patience = Patience(),
+    patience: Patience | None = None,
 ) -> Iterator[tuple[int, Answer]]:
-    """Yield (position, answer) for each request, as the answers arrive.
+    """Yield (position, answer) for single questions, as the answers arrive. Failures are yielded, as by `converse`."""
+    asker = AskSettings(addresses_of(address), concurrency, api_key, patience or Patience())
+    for position, ended in converse([Talk(request) for request in requests], asker=asker):
+        if isinstance(ended.failure, ServerUnavailable | RequestRefused):
+            yield position, ended.failure
+        elif ended.failure is not None:
+            raise ended.failure
+        else:
+            yield position, ended.replies[0]
 
-    At most `concurrency` requests are under way. Failures are yielded, not raised. Once a request has spent its
-    attempts on a server that cannot be reached, or two in a row on one that fails, the rest fail at once instead of
-    waiting as long each. An iterator that is closed early cancels what is under way.
-    """
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, got {concurrency}")
-    arrived: SimpleQueue[tuple[int, Answer] | None] = SimpleQueue()
-    asker = _Asker(requests, address, api_key or "none", patience, arrived)
-    loop = asyncio.new_event_loop()
-    work = loop.create_task(asker.ask_all(concurrency))
 
-    def run() -> None:
+class _Call:
+    """The talks of one `converse`, and what they learned together about the addresses."""
+
+    def __init__(self, talks: Sequence[Talk], asker: AskSettings, kept: KeptAnswers | None) -> None:
+        self.arrived: SimpleQueue[tuple[int, Ended] | None] = SimpleQueue()
+        self.ended = threading.Event()
+        self._waiting = iter(enumerate(talks))
+        self._num_talks = len(talks)
+        self._asker = asker
+        self._kept = kept
+        self._given_up: Counter[Endpoint] = Counter()
+        """Requests in a row that spent their attempts at an address."""
+        self._lost: dict[Endpoint, str] = {}
+        """Addresses that are out for the rest of the call, and why."""
+        self._all_lost = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self._mistake: BaseException | None = None
+
+    def start(self, desk: _Desk) -> None:
+        self._work = desk.loop.create_task(self._run(desk))
+        self._work.add_done_callback(self._end)
+
+    def cancel(self) -> None:
+        if self._work is None:
+            self.ended.set()
+        else:
+            self._work.cancel()
+
+    def raise_mistake(self) -> None:
+        """Raise what ended the call before its talks did."""
+        mistake = self._mistake
+        while isinstance(mistake, BaseExceptionGroup):
+            mistake = mistake.exceptions[0]
+        if mistake is not None:
+            raise mistake
+
+    def _end(self, work: asyncio.Task[None]) -> None:
+        self._mistake = None if work.cancelled() else work.exception()
+        self.ended.set()
+        self.arrived.put(None)
+
+    async def _run(self, desk: _Desk) -> None:
+        self._desk, self._servers = desk, desk.servers_of(self._asker)
+        with self._servers.slots.bounded_by(self._asker.concurrency):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._asker.concurrency, self._num_talks)):
+                    group.create_task(self._talk_in_turn())
+
+    async def _talk_in_turn(self) -> None:
+        for position, talk in self._waiting:
+            self.arrived.put((position, await self._talk(talk)))
+            await asyncio.sleep(0)  # kept answers come without waiting, and the others shall have their turn
+
+    async def _talk(self, talk: Talk) -> Ended:
+        requests, replies = [talk.request], list[Reply]()
         try:
-            loop.run_until_complete(asyncio.wait([work]))
-        finally:
-            loop.close()
-            arrived.put(None)
-
-    thread = threading.Thread(target=run, name="ask", daemon=True)  # in a thread, answers arrive while the caller works
-    thread.start()
-    try:
-        while (item := arrived.get()) is not None:
-            yield item
-        work.result()  # a mistake of ours is raised here, not lost
-    finally:
-        with suppress(RuntimeError):  # the loop is closed: nothing is under way
-            loop.call_soon_threadsafe(work.cancel)
-        thread.join()
-
-
-def list_models(address: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> list[str]:
-    """The names of the models that the server at `address` serves.
-
-    Raises:
-        ServerUnavailable: it does not answer, or not as an OpenAI-compatible server does.
-    """
-    response = _get(f"{address.rstrip('/')}/models", api_key, timeout_s)
-    try:
-        return [str(model["id"]) for model in response.raise_for_status().json()["data"]]
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
-        raise ServerUnavailable(
-            f"{address} answered {response.status_code} without a list of models ({error!r}); {_WHAT_TO_DO}"
-        ) from error
-
-
-def engine_version(address: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> str | None:
-    """The version of vLLM that serves `address`; None from a server that does not say.
-
-    Raises:
-        ServerUnavailable: it does not answer at all.
-    """
-    parts = urlsplit(address)
-    response = _get(f"{parts.scheme}://{parts.netloc}/version", api_key, timeout_s)
-    try:
-        return str(response.raise_for_status().json()["version"])
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
-        return None
-
-
-_WHAT_TO_DO = "check that the server runs and that its address, key and model name are right, then run again"
-
-
-class _Asker:
-    """The requests of one `ask_all`, and what they learned together about the server."""
-
-    def __init__(
-        self,
-        requests: Sequence[Request],
-        address: str,
-        api_key: str,
-        patience: Patience,
-        arrived: SimpleQueue[tuple[int, Answer] | None],
-    ) -> None:
-        self._waiting = iter(enumerate(requests))
-        self._address = address
-        self._api_key = api_key
-        self._patience = patience
-        self._arrived = arrived
-        self._num_failed_in_a_row = 0
-        self._away: ServerUnavailable | None = None
-
-    async def ask_all(self, concurrency: int) -> None:
-        async with (
-            openai.AsyncOpenAI(
-                base_url=self._address,
-                api_key=self._api_key,
-                max_retries=0,  # retried here, where attempts are counted and shared
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_loopback(self._address)),
-            ) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(concurrency):
-                group.create_task(self._ask_in_turn(client))
-
-    async def _ask_in_turn(self, client: openai.AsyncOpenAI) -> None:
-        for index, request in self._waiting:
-            self._arrived.put((index, await self._ask(client, request)))
-
-    async def _ask(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
-        failure, is_reached = "", True
-        for attempt in range(1, self._patience.max_attempts + 1):
-            if attempt > 1:
-                await asyncio.sleep(self._pause_s(attempt - 1))
-            if self._away is not None:
-                return self._away
+            question = talk.request.canonical()
+        except Exception as mistake:
+            return Ended(tuple(requests), (), mistake)
+        while True:
             try:
-                async with asyncio.timeout(self._patience.timeout_s):
-                    answer = await self._attempt(client, request)
-                self._num_failed_in_a_row = 0
-                return answer
-            except TimeoutError:
-                failure, is_reached = f"no answer within {self._patience.timeout_s:g} s", True
-            except openai.APIStatusError as error:
-                failure, is_reached = _words(error), True
-                if error.status_code in SETUP_STATUS:
-                    self._away = self._unavailable(attempt, failure)
-                    return self._away
-            except (openai.APIError, ValueError) as error:  # ValueError: an answer that is no JSON
-                failure, is_reached = _cause(error), not isinstance(error, openai.APIConnectionError)
-        return self._given_up(failure, is_reached)
+                replies.append(await self._answer(question, talk.video_id, is_further=bool(replies)))
+            except (ServerUnavailable, RequestRefused) as failure:
+                return Ended(tuple(requests), tuple(replies), failure)
+            try:
+                further = talk.next_request(replies[-1], len(replies))
+                if further is None:
+                    return Ended(tuple(requests), tuple(replies))
+                question = further.canonical()
+            except Exception as mistake:  # of this talk alone
+                return Ended(tuple(requests), tuple(replies), mistake)
+            requests.append(further)
 
-    def _given_up(self, failure: str, is_reached: bool) -> ServerUnavailable:
-        """One request that a living server fails on may be to blame itself, two in a row hardly."""
-        unavailable = self._unavailable(self._patience.max_attempts, failure)
-        self._num_failed_in_a_row += 1
-        if not is_reached or self._num_failed_in_a_row > 1:
-            self._away = unavailable
-        return unavailable
-
-    async def _attempt(self, client: openai.AsyncOpenAI, request: Request) -> Reply | RequestRefused:
-        """One attempt. Raises TimeoutError, ValueError or openai.APIError for what may pass another time."""
+    async def _answer(self, question: str, video_id: str, *, is_further: bool) -> Reply:
+        """The kept answer, or that of an equal question under way, or else the server's."""
+        if self._kept is None:
+            return await self._ask(question, is_further=is_further)
+        key, flights = self._kept.key(question), self._desk.flights
+        flight = (str(self._kept.path), key)
+        while (kept := self._kept.get(key)) is None and flight in flights:
+            await flights[flight].wait()
+        if kept is not None:
+            return kept
+        landed = flights[flight] = asyncio.Event()
         try:
-            completion = await client.post("/chat/completions", body=request.body(), cast_to=ChatCompletion)
-        except openai.APIStatusError as error:
-            if error.status_code >= 500 or error.status_code in TRANSIENT_STATUS | SETUP_STATUS:
-                raise
-            return RequestRefused(f"the server at {self._address} refused the request: {_words(error)}")
-        return _reply(completion)
+            reply = await self._ask(question, is_further=is_further)
+            self._kept.put(key, reply, video_id)  # nothing is awaited in between: an answer that is here is kept
+            return reply
+        finally:
+            del flights[flight]
+            landed.set()
 
-    def _pause_s(self, num_failed: int) -> float:
-        pause_s = self._patience.first_pause_s * 2.0 ** (num_failed - 1)
-        return min(pause_s, self._patience.longest_pause_s) * random.uniform(0.5, 1.5)
+    async def _ask(self, question: str, *, is_further: bool) -> Reply:
+        """Ask until one address answers, each at most so often. The slot is held through the pauses: a server that
+        fails or asks to wait is asked less."""
+        body, failures = question.encode(), dict[Endpoint, list[str]]()
+        async with self._servers.slots.one(is_further=is_further):
+            while True:
+                address, pause_s = self._next_address(failures)
+                if pause_s > 0:
+                    await self._pause(pause_s)
+                    if address in self._lost:
+                        continue
+                try:
+                    reply = await address.attempt(body, self._asker.patience)
+                except AttemptFailed as failure:
+                    failures.setdefault(address, []).append(str(failure))
+                    self._learn(address, failure, failures[address])
+                else:
+                    self._given_up[address] = 0
+                    return reply
 
-    def _unavailable(self, attempts: int, failure: str) -> ServerUnavailable:
-        return ServerUnavailable(
-            f"no answer from {self._address} in {attempts} attempt{'s' if attempts > 1 else ''}, "
-            f"the last: {failure}; {_WHAT_TO_DO}"
-        )
+    def _next_address(self, failures: Mapping[Endpoint, list[str]]) -> tuple[Endpoint, float]:
+        """Where to ask next, and after what pause: where it can be at once, and is least busy.
+
+        Raises:
+            ServerUnavailable: there is no address left for this request.
+        """
+        patience, num_failed = self._asker.patience, {at: len(failures.get(at, ())) for at in self._servers.addresses}
+        left = [at for at in num_failed if at not in self._lost and num_failed[at] < patience.max_attempts]
+        if not left:
+            raise ServerUnavailable(self._unavailable(failures))
+        pauses_s = {at: at.pause_s(num_failed[at], patience) for at in left}
+        address = min(left, key=lambda at: (not at.is_open(), pauses_s[at], at.in_flight))
+        return address, pauses_s[address]
+
+    def _learn(self, address: Endpoint, failure: AttemptFailed, failures: list[str]) -> None:
+        """One request that a living server fails on may be to blame itself, two in a row hardly."""
+        is_given_up = len(failures) == self._asker.patience.max_attempts
+        self._given_up[address] += is_given_up
+        if failure.is_setup or (is_given_up and (not failure.is_reached or self._given_up[address] > 1)):
+            self._lost.setdefault(address, _story(address, failures))
+        if len(self._lost) == len(self._servers.addresses):
+            self._all_lost.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than there is hope."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_lost.wait()
+
+    def _unavailable(self, failures: Mapping[Endpoint, list[str]]) -> str:
+        stories = [
+            _story(address, failures[address]) if address in failures else self._lost[address]
+            for address in self._servers.addresses
+        ]
+        return f"no answer from {'; nor from '.join(stories)}; {WHAT_TO_DO}"
 
 
-def _reply(completion: ChatCompletion) -> Reply:
-    if not isinstance(completion, ChatCompletion) or not completion.choices or completion.usage is None:
-        raise ValueError(f"an answer without choices or usage: {str(completion)[:MOST_WORDS_OF_SERVER]}")
-    choice = completion.choices[0]
-    return Reply(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason,
-        prompt_tokens=completion.usage.prompt_tokens,
-        completion_tokens=completion.usage.completion_tokens,
-        model=completion.model,
-    )
+def _story(address: Endpoint, failures: Sequence[str]) -> str:
+    attempts = f"{len(failures)} attempt{'s' if len(failures) > 1 else ''}"
+    return f"{address.url} in {attempts}, the last: {failures[-1]}"
 
 
-def _words(error: openai.APIStatusError) -> str:
-    """HTTP status and the server's own message, without the JSON around it."""
-    body = error.body
-    said = body.get("message", body) if isinstance(body, Mapping) else body or error.response.text
-    return f"HTTP {error.status_code}: {' '.join(str(said).split())[:MOST_WORDS_OF_SERVER]}"
+class _Slots:
+    """The bound of requests under way. Freed slots go to those who wait: first to a talk's further requests, whose
+    beginning the server still holds in its cache, then by turn."""
+
+    def __init__(self) -> None:
+        self._bounds: list[int] = []
+        self._num_taken = 0
+        self._first: deque[asyncio.Future[None]] = deque()
+        self._further: deque[asyncio.Future[None]] = deque()
+
+    @contextmanager
+    def bounded_by(self, bound: int) -> Iterator[None]:
+        self._bounds.append(bound)
+        try:
+            yield
+        finally:
+            self._bounds.remove(bound)
+            self._hand_out()
+
+    @asynccontextmanager
+    async def one(self, *, is_further: bool) -> AsyncIterator[None]:
+        await self._take(self._further if is_further else self._first)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def _take(self, queue: deque[asyncio.Future[None]]) -> None:
+        mine = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        self._hand_out()
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.cancelled():
+                with suppress(ValueError):
+                    queue.remove(mine)
+            else:
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        self._num_taken -= 1
+        asyncio.get_running_loop().call_soon(self._hand_out)  # after the talk could ask its further request
+
+    def _hand_out(self) -> None:
+        while (queue := self._further or self._first) and self._num_taken < min(self._bounds, default=0):
+            waiting = queue.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                self._num_taken += 1
 
 
-def _cause(error: Exception) -> str:
-    """What the network said; the client's own message for all of it is `Connection error.`"""
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {str(cause)[:MOST_WORDS_OF_SERVER]}"
+class _Servers:
+    """The servers that are asked together, under one bound."""
+
+    def __init__(self, addresses: Sequence[Endpoint]) -> None:
+        self.addresses = addresses
+        self.slots = _Slots()
 
 
-def _get(url: str, api_key: str | None, timeout_s: float) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    try:
-        return httpx.get(url, headers=headers, timeout=timeout_s, trust_env=not _is_loopback(url))
-    except httpx.TransportError as error:
-        raise ServerUnavailable(f"no answer from {url}: {_cause(error)}; {_WHAT_TO_DO}") from error
+class _Desk:
+    """The one event loop of this process, in its thread, and what the calls share. All of it is touched there only."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.flights: dict[tuple[str, str], asyncio.Event] = {}
+        """By journal and key, the questions under way whose answers will be kept."""
+        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
+        self._servers: dict[tuple[Endpoint, ...], _Servers] = {}
+        threading.Thread(target=self.loop.run_forever, name="ask", daemon=True).start()
+
+    def servers_of(self, asker: AskSettings) -> _Servers:
+        for url in asker.addresses:
+            if (url, asker.api_key) not in self._endpoints:
+                self._endpoints[url, asker.api_key] = Endpoint(url, asker.api_key)
+        endpoints = tuple(self._endpoints[url, asker.api_key] for url in asker.addresses)
+        return self._servers.setdefault(endpoints, _Servers(endpoints))
 
 
-def _is_loopback(address: str) -> bool:
-    """Whether the address is this machine, which a proxy from the environment would not find."""
-    return urlsplit(address).hostname in {"127.0.0.1", "::1", "localhost"}
+_the_desk: _Desk | None = None
+_making_desk = threading.Lock()
+
+
+def _desk() -> _Desk:
+    global _the_desk  # noqa: PLW0603 - one process, one loop
+    with _making_desk:
+        _the_desk = _the_desk or _Desk()
+        return _the_desk
+
+
+def _forget_desk() -> None:
+    """A forked process has the memory of its parent's loop, but not its thread."""
+    global _the_desk, _making_desk
+    _the_desk, _making_desk = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_desk)
