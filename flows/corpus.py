@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from flows.stage_task import map_stage
 from pipeline.assets import AssetError
 from pipeline.descriptions.embedded import EmbeddedLanguageModel, embedded_language_model
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
+from pipeline.descriptions.served import refuse_another_server
 from pipeline.local_server import ServerError
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
 from pipeline.videos.sources import source_folder
-from pipeline.walk import WALK, BuildConfig, open_walk
+from pipeline.walk import WALK, BuildConfig, ConfigError, open_walk
 
 
 class StageReport(BaseModel):
@@ -64,7 +66,16 @@ def build_corpus(
     began = time.monotonic()
     store = Store.open_or_create(root, num_buckets)
     walk = open_walk(store, source, config)
-    resources = resources.model_copy(update={"source": source_folder(source)})
+    resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
+    if config.drafts.vision is not None and not (resources.vision_server or resources.server):
+        raise ConfigError(
+            "[drafts.vision] needs a server that serves its model: give [resources] vision_server = "
+            '"http://HOST:PORT/v1", or leave the section out'
+        )
+    if resources.server is not None:
+        asked = config.descriptions
+        key = os.environ.get(resources.api_key_variable or "")
+        refuse_another_server(resources.server, asked.model, asked.engine, api_key=key)
     stages: dict[str, StageReport] = {}
     waited_s = 0.0
     warnings: list[str] = []
@@ -79,7 +90,7 @@ def build_corpus(
                 waited_s = time.monotonic() - wait_began
             results = map_stage(stage, buckets, walk, resources)
             stages[stage.name] = _report(results)
-    committed = walk.commit(source)
+    committed = walk.commit(source, resources.max_duplicate_share)
     return BuildReport(
         snapshot=committed.number,
         is_new=walk.previous is None or committed.number != walk.previous.number,

@@ -13,6 +13,9 @@ from pipeline.run import ShardResult
 from pipeline.stage import Resources, Stage
 from pipeline.walk import Walk
 
+SHARDS_THAT_WAIT = 8
+"""Shards side by side in a stage that asks a language model."""
+
 
 # Prefect's own cache is off: it was seen returning a stale result after a function it calls had changed. The store is
 # the one memory of what is done.
@@ -23,8 +26,13 @@ def run_shard(name: str, bucket: int, stage: Stage[Any], walk: Walk, resources: 
 
 
 def map_stage(stage: Stage[Any], buckets: Sequence[int], walk: Walk, resources: Resources) -> list[ShardResult]:
-    """Run the shards over the flow's task runner, `resources.workers` at a time; raise the first failure at the end."""
-    slots = BoundedSemaphore(resources.workers)  # taken before a shard is submitted, so that none waits in a thread
+    """Run the shards over the flow's task runner, `resources.workers` at a time; raise the first failure at the end.
+
+    Shards that wait for a server run many at a time: they share its bound of requests, and while one shard's last
+    answers come in, the next one's requests keep the server full.
+    """
+    at_once = resources.workers if stage.request is None else max(resources.workers, SHARDS_THAT_WAIT)
+    slots = BoundedSemaphore(at_once)  # taken before a shard is submitted, so that none waits in a thread
     futures = []
     for bucket in buckets:
         slots.acquire()

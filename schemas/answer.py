@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.actions import FACIAL_ACTIONS
+from schemas.actions import TOLD_ACTIONS
 
 MAX_CLAIMS = 6
 MAX_DESCRIPTION_CHARS = 480
@@ -17,7 +17,7 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    action: Literal[tuple(FACIAL_ACTIONS)]  # type: ignore[valid-type]
+    action: Literal[tuple(TOLD_ACTIONS)]  # type: ignore[valid-type]
     side: Literal["left", "right", "both", "middle"]
     start_s: float = Field(ge=0)
     end_s: float = Field(ge=0)
@@ -26,8 +26,8 @@ class Claim(BaseModel):
 
     @property
     def region(self) -> str:
-        """Face region of the action."""
-        return FACIAL_ACTIONS[self.action].region
+        """Region of the action: one of the face, head or gaze."""
+        return TOLD_ACTIONS[self.action].region
 
 
 class Answer(BaseModel):

@@ -1,4 +1,4 @@
-"""DRAFTS and DESCRIPTIONS: the template's text from the measurement, and the refined, checked text beside it."""
+"""DRAFTS and DESCRIPTIONS: what was written from the measurement, and the refined, checked text beside it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,11 @@ import pyarrow as pa
 
 from schemas.table import UNIT_KEY_MEANING, Table, column
 
-DRAFTS = Table(
-    name="drafts",
-    version=1,
-    meaning="one row per described track: what was measured, in words, written without a language model",
-    primary_key=("track_id",),
-    columns=(
-        column("track_id", pa.string(), "the track"),
-        column("unit_key", pa.string(), UNIT_KEY_MEANING),
-        column("video_id", pa.string(), "the video that the face was found in"),
-        column("text", pa.string(), "deterministic description of the evidence"),
-        column("evidence", pa.string(), "JSON: what the text was written from and what the check holds claims against"),
-        column("writer", pa.string(), "name and version of the template"),
-        column("saw_label", pa.bool_(), "whether the writer was shown the emotion label"),
-    ),
-)
+SOURCES_OF_CLAIMS = {
+    "template": "one of the measured events that the template tells",
+    "answer": "listed by the language model",
+    "prose": "read from the language model's prose, with the span of the event that it tells",
+}
 
 CLAIM = pa.struct(
     [
@@ -31,14 +21,60 @@ CLAIM = pa.struct(
         pa.field("end_s", pa.float64(), nullable=False),
         pa.field("polarity", pa.string(), nullable=False),
         pa.field("intensity", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("why", pa.string(), nullable=False),
     ]
 )
 
+ASKED = pa.struct(
+    [
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("request_sha256", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("model_revision", pa.string(), nullable=False),
+        pa.field("model_licence", pa.string(), nullable=False),
+        pa.field("engine", pa.string(), nullable=False),
+        pa.field("sampling", pa.string(), nullable=False),
+        pa.field("raw_answer", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("fault", pa.string()),
+        pa.field("fault_detail", pa.string()),
+    ]
+)
+"""One request to a language model and its answer as it came.
+
+`prompt` names the prompt file, whose text is part of the request; `request_sha256` is of the exact body that was sent;
+`model_revision` is the hash or revision of the weights and `engine` what serves them, as the config states; `sampling`
+is JSON; `fault` is why the answer was not used, one of FALLBACK_REASONS, or null.
+"""
+
+DRAFTS = Table(
+    name="drafts",
+    version=2,
+    meaning="one row per described track: what was measured, in words, and what a vision-language model saw in it",
+    primary_key=("track_id",),
+    columns=(
+        column("track_id", pa.string(), "the track"),
+        column("unit_key", pa.string(), UNIT_KEY_MEANING),
+        column("video_id", pa.string(), "the video that the face was found in"),
+        column("text", pa.string(), "the template's description of the evidence; no language model, no chance"),
+        column("claims", pa.list_(CLAIM), "what the text claims, event by event"),
+        column("num_text_tokens", pa.int32(), "tokens of the text, counted by the text encoder's own tokenizer"),
+        column("evidence", pa.string(), "JSON: what the text was written from and what the check holds claims against"),
+        column("writer", pa.string(), "name and version of the template"),
+        column("seen_text", pa.string(), "what a vision-language model says of key frames; unchecked", nullable=True),
+        column("seen_frames_s", pa.list_(pa.float64()), "times of those frames", unit="second", nullable=True),
+        column("seen_asked", ASKED, "how the vision-language model was asked, and its raw answer", nullable=True),
+        column("saw_label", pa.bool_(), "whether the writer was shown the emotion label"),
+    ),
+)
+
 STATUSES = {
     "refined": "the language model's prose, with every claim supported and nothing said beyond the evidence",
-    "fallback": "the draft's text, because the language model's answer failed the check",
+    "fallback": "the draft's text, because the language model's answers failed the check",
 }
 
 FALLBACK_REASONS = {
@@ -46,15 +82,18 @@ FALLBACK_REASONS = {
     "answer_not_json": "the answer is not the JSON that was asked for",
     "claim_contradicted": "a claim is contradicted by the measurement",
     "claim_not_supported": "a claim is about something that was not measured",
-    "prose_beyond_evidence": "the prose names an action, a side or an order that the evidence does not show",
+    "prose_beyond_claims": "the prose says something that is not among its own claims",
+    "prose_contradicted": "the prose says something that the measurement contradicts",
+    "prose_beyond_evidence": "the prose says something that no measurement shows",
     "prose_omits_evidence": "the prose leaves out a strong action of the evidence",
     "prose_forbidden_word": "the prose names an emotion, an identity, an age, an ethnicity or a clinical state",
-    "prose_malformed": "the prose repeats itself, breaks off, or holds fragments of the prompt",
+    "prose_malformed": "the prose repeats itself, breaks off, or holds numbers or fragments of the prompt",
+    "prose_too_long": "the prose is over the token budget of the text encoder",
 }
 
 DESCRIPTIONS = Table(
     name="descriptions",
-    version=1,
+    version=2,
     meaning="one row per described track and version of its text; a refinement adds a row and overwrites none",
     primary_key=("track_id", "text_version"),
     columns=(
@@ -65,18 +104,15 @@ DESCRIPTIONS = Table(
         column("text", pa.string(), "the description; never an error message"),
         column("status", pa.string(), "; ".join(f"{name}: {meaning}" for name, meaning in STATUSES.items())),
         column("fallback_reason", pa.string(), f"one of: {', '.join(FALLBACK_REASONS)}", nullable=True),
-        column("fallback_detail", pa.string(), "what the check saw", nullable=True),
-        column("claims", pa.list_(CLAIM), "claims of the answer with verdict: supported, contradicted, not_measurable"),
-        column("raw_answer", pa.string(), "the language model's answer as it came", nullable=True),
-        column("finish_reason", pa.string(), "why the language model stopped", nullable=True),
-        column("prompt_tokens", pa.int32(), "tokens of the request", nullable=True),
-        column("completion_tokens", pa.int32(), "tokens of the answer", nullable=True),
-        column("prompt", pa.string(), "name of the prompt file; its text is part of the request"),
-        column("request_sha256", pa.string(), "SHA-256 of the exact request that was sent"),
-        column("model", pa.string(), "name of the language model as asked for"),
-        column("model_revision", pa.string(), "SHA-256 of its weights, or the revision that the config states"),
-        column("model_licence", pa.string(), "licence of its weights"),
-        column("engine", pa.string(), "name and version of the serving engine, as the config states"),
-        column("saw_label", pa.bool_(), "whether the writer was shown the emotion label"),
+        column("fallback_detail", pa.string(), "what the check saw in the last answer", nullable=True),
+        column(
+            "claims",
+            pa.list_(CLAIM),
+            "what the text claims, with verdict (supported, contradicted, not_measurable) and why. "
+            + "; ".join(f"{name}: {meaning}" for name, meaning in SOURCES_OF_CLAIMS.items()),
+        ),
+        column("num_text_tokens", pa.int32(), "tokens of the text, counted by the text encoder's own tokenizer"),
+        column("asked", pa.list_(ASKED), "every request for this text in order, with its answer as it came"),
+        column("saw_label", pa.bool_(), "whether the writer was shown the emotion label: for training splits only"),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.actions import INTENSITIES, UNCLEAR_REASONS
+from schemas.actions import COARSE_ACTIONS, FACIAL_ACTIONS, INTENSITIES, REGIONS, TOLD_ACTIONS, UNCLEAR_REASONS
 
 ROUNDING_S = 0.15
 """How far a time may lie from the exact one when it is told with one decimal."""
@@ -27,9 +27,20 @@ class EvidenceEvent(BaseModel):
     intensity: str
 
     @property
+    def duration_s(self) -> float:
+        """From onset to offset."""
+        return self.offset_s - self.onset_s
+
+    @property
     def strength(self) -> tuple[int, float, float]:
         """Sorts events by how much they matter: intensity first, then peak, then how long they last."""
-        return INTENSITIES.index(self.intensity), self.peak, self.offset_s - self.onset_s
+        return INTENSITIES.index(self.intensity), self.peak, self.duration_s
+
+    @property
+    def weight(self) -> tuple[bool, bool, tuple[int, float, float]]:
+        """Sorts events by how much they must be told: what is strong first, then the face's own actions."""
+        is_strong = self.intensity == "strong" and self.action not in COARSE_ACTIONS
+        return is_strong, self.action in FACIAL_ACTIONS, self.strength
 
 
 class UnmeasuredSpan(BaseModel):
@@ -63,14 +74,19 @@ class Evidence(BaseModel):
     events: tuple[EvidenceEvent, ...]
     unmeasured: tuple[UnmeasuredSpan, ...] = ()
     unclear: tuple[UnclearSpan, ...] = ()
+    motion_shares: Mapping[str, float] = Field(default_factory=dict)
+    """Share of each region of the face in all of its movement, the head's taken out; empty where nothing moved."""
 
     @property
     def strongest(self) -> EvidenceEvent | None:
         """The event that no description may leave out."""
-        return max(self.events, key=lambda event: event.strength, default=None)
+        return max(self.events, key=lambda event: event.weight, default=None)
 
     def events_of(self, action: str) -> list[EvidenceEvent]:
-        """The events of one action, in time order."""
+        """The events that show one action, in time order: a region moves where any action of it does."""
+        if action in COARSE_ACTIONS:
+            region = COARSE_ACTIONS[action].region
+            return [event for event in self.events if TOLD_ACTIONS[event.action].region == region]
         return [event for event in self.events if event.action == action]
 
     def doubt_about(self, action: str, start_s: float, end_s: float, side: str = "both") -> str | None:
@@ -109,6 +125,11 @@ def evidence_of(actions: Mapping[str, Any]) -> Evidence:
         events=tuple(EvidenceEvent(**_from_start(event, start_s)) for event in actions["events"]),
         unmeasured=tuple(UnmeasuredSpan(**_from_start(span, start_s)) for span in actions["unmeasured"]),
         unclear=tuple(UnclearSpan(**_from_start(span, start_s)) for span in actions["unclear"]),
+        motion_shares={
+            region: round(float(share), 3)
+            for region, share in zip(REGIONS, actions["motion_shares"], strict=True)
+            if share > 0
+        },
     )
 
 

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from pipeline.assets import ASSETS
+from pipeline.descriptions.label_policy import TRAIN
+from pipeline.descriptions.prompt import fill, hash_of_prompt, messages_of, read_prompt
 from pipeline.run import unexpected
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, StageConfig, Unit
 from schemas.answer import MAX_CLAIMS, Answer
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
+from schemas.videos import VIDEOS
 
 if TYPE_CHECKING:
-    from pipeline.descriptions.ask import Reply, Request
-
-PROMPTS = Path(__file__).with_name("prompts")
+    from pipeline.descriptions.ask import Ended, Reply, Request
+    from pipeline.descriptions.check import Verdict
+    from pipeline.descriptions.lint import Fault
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
 EMBEDDED_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_REVISION = f"gguf sha256 {ASSETS[EMBEDDED_WEIGHTS].sha256}, as bfloat16"
 
+MOST_OF_ANSWER = 600
+"""Characters of a faulty answer that are shown to the model again."""
+
 
 class RefineConfig(StageConfig):
-    """Which language model refines the drafts, and how it is asked.
+    """Which language model refines the drafts, how it is asked, and what its text must keep to.
 
     With a server of your own, say here what it serves: these fields, not its address, are what rows are keyed by.
     """
@@ -44,52 +47,115 @@ class RefineConfig(StageConfig):
     """Licence of the weights."""
 
     engine: str = "vllm 0.32.0"
-    """Name and version of what serves the model."""
+    """Name and version of what serves the model. A vLLM that says another version is refused."""
 
-    prompt: str = "refine_1"
-    """Name of a file in pipeline/descriptions/prompts."""
+    prompt: str = "refine_2"
+    """Name of a file in pipeline/descriptions/prompts, or the path of a .toml file like those."""
 
     @field_validator("prompt")
     @classmethod
     def _is_there(cls, name: str) -> str:
-        _prompt(name)  # a misspelt name is told before anything is computed
+        read_prompt(name)  # a misspelt name is told before anything is computed
         return name
 
     max_notes: int = Field(default=3, ge=1)
-    """Strongest events told to the model, as short notes without times."""
+    """Strongest events told to the model where the prompt asks for notes."""
 
     max_claims: int = Field(default=0, ge=0, le=MAX_CLAIMS)
     """Claims with spans in seconds that are asked for beside the prose, for prompts that give the times. The embedded
-    model was never seen to get one right (docs/serving.md): it is asked for prose alone. Prose is checked always."""
+    model was never seen to get one right (docs/serving.md): it is asked for prose alone, and the claims of its text are
+    read from the prose. Prose is checked always."""
 
-    max_tokens: int = Field(default=256, ge=16)
+    max_retries: int = Field(default=2, ge=0, le=5)
+    """How often an answer that fails the check goes back to the model with its fault quoted."""
+
+    max_tokens: int = Field(default=192, ge=16)
     """Longest answer; one that is cut there is not used."""
 
     temperature: float = Field(default=0.0, ge=0)
     """0 takes the likeliest word each time. Even then an answer is data, not something to be made again."""
 
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Share of the likeliest words that is drawn from, where the temperature is above 0."""
+
+    seed: int | None = None
+    """Seed of the drawing; None leaves it to the server. On a GPU it makes answers repeatable only roughly."""
+
+    token_budget: int = Field(default=60, ge=20)
+    """Most tokens of a text, counted by the text encoder's own tokenizer; a longer one is refused, never cut. A CLIP
+    tower takes 77, two of which are its own."""
+
+    text_encoder: str = "clip"
+    """What counts tokens: "clip", or the path of a Hugging Face tokenizer.json."""
+
+    may_name_emotions: bool = False
+    """Whether a text may hold words for emotions. Off: a text that names one is refused."""
+
+    label: Literal["never", "train"] = "never"
+    """Whether the writer is told the emotion label: never, or for videos of the split "train" alone, whose rows are
+    then marked `saw_label`. Such text gives the label away, so it must never be in a split that is tested on."""
+
+    def hashes_of_files(self) -> dict[str, str]:
+        """Of the prompt."""
+        return {"prompt": hash_of_prompt(self.prompt)}
+
 
 def request_of(unit: Unit, config: RefineConfig) -> Request:
-    """The exact request for one draft."""
+    """The exact first request for one draft."""
     from pipeline.descriptions.ask import Request
-    from pipeline.descriptions.draft import notes_of
-    from pipeline.descriptions.evidence import Evidence
 
-    prompt, draft = _prompt(config.prompt), unit.row(DRAFTS)
-    notes = notes_of(Evidence.model_validate_json(draft["evidence"]), max_events=config.max_notes)
-    question = prompt["user"].replace("{notes}", "; ".join(notes)).replace("{draft}", draft["text"])
-    messages = [{"role": "system", "content": prompt["system"]}]
-    for example in prompt.get("examples", []):
-        messages.append({"role": "user", "content": example["user"]})
-        messages.append({"role": "assistant", "content": example["assistant"]})
-    messages.append({"role": "user", "content": question})
+    prompt = read_prompt(config.prompt)
+    facts = _facts(unit, config)
+    question = prompt.user
+    if facts["seen"]:
+        question += prompt.seen
+    if facts["label"]:
+        question += prompt.label
     return Request(
         model=config.model,
-        messages=messages,
+        messages=messages_of(prompt, fill(question, facts)),
         json_schema=_answer_schema(config.max_claims),
         max_tokens=config.max_tokens,
         temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
     )
+
+
+def _facts(unit: Unit, config: RefineConfig) -> dict[str, str]:
+    """What a prompt may have places for."""
+    from pipeline.descriptions.draft import in_words, notes_of
+    from pipeline.descriptions.evidence import Evidence
+
+    draft = unit.row(DRAFTS)
+    evidence = Evidence.model_validate_json(draft["evidence"])
+    return {
+        "notes": "; ".join(notes_of(evidence, max_events=config.max_notes)),
+        "evidence": in_words(evidence),
+        "draft": draft["text"],
+        "seen": draft["seen_text"] or "",
+        "label": _label_of(unit, config) or "",
+    }
+
+
+def _label_of(unit: Unit, config: RefineConfig) -> str | None:
+    """The label that the writer may see: of a video that is only ever trained on."""
+    if config.label == "never":
+        return None
+    video = unit.row(VIDEOS)
+    return str(video["label"]) if video["label"] and video["split"] == TRAIN else None
+
+
+def _again(request: Request, reply: Reply, fault: Fault, unit: Unit, config: RefineConfig) -> Request:
+    """The request that follows an answer which failed: the answer, and what was wrong with it."""
+    from dataclasses import replace
+
+    said = fill(read_prompt(config.prompt).again, {**_facts(unit, config), "fault": fault.detail, "said": fault.said})
+    answered = [
+        {"role": "assistant", "content": reply.text[:MOST_OF_ANSWER] or "{}"},
+        {"role": "user", "content": said},
+    ]
+    return replace(request, messages=[*request.messages, *answered])
 
 
 def _answer_schema(max_claims: int) -> dict[str, Any]:
@@ -102,77 +168,136 @@ def _answer_schema(max_claims: int) -> dict[str, Any]:
     return schema
 
 
-@cache
-def _prompt(name: str) -> Mapping[str, Any]:
-    path = PROMPTS / f"{name}.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(sorted(path.stem for path in PROMPTS.glob("*.toml")))
-        raise ValueError(f"no prompt {name!r}; there are: {known}") from None
-
-
 def _request_key(unit: Unit, config: RefineConfig) -> str:
-    return f"{request_of(unit, config).canonical()} {config.model_revision} {config.engine}"
+    again = read_prompt(config.prompt).again
+    return "\n".join([request_of(unit, config).canonical(), again, config.model_revision, config.engine])
 
 
-def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> Iterator[Outcome]:
-    from pipeline.descriptions.ask import Patience, Reply, RequestRefused, ask_all
+class _Conversation:
+    """The requests for one track: the first, and one more after each answer that fails the check."""
 
-    if resources.server is None:
-        raise ValueError("no language-model server: start one (`facescribe serve`) and give its address as --server")
-    requests = [request_of(unit, config) for unit in units]
-    patience = Patience(timeout_s=resources.request_timeout_s, max_attempts=resources.request_attempts)
-    key = os.environ.get(resources.api_key_variable) if resources.api_key_variable else None
-    answers = ask_all(
-        requests, address=resources.server, concurrency=resources.concurrency, api_key=key, patience=patience
-    )
-    for position, answer in answers:
-        unit = units[position]
-        if isinstance(answer, Reply):
-            try:
-                yield Done(unit, {DESCRIPTIONS.name: [_row(unit, config, requests[position], answer)]})
-            except Exception as error:
-                yield unexpected(unit, error)
-        else:
-            reason = "request_refused" if isinstance(answer, RequestRefused) else "server_unavailable"
-            yield Refused(unit, reason, str(answer))
+    def __init__(self, unit: Unit, config: RefineConfig) -> None:
+        self.unit, self.config = unit, config
+        self.requests = [request_of(unit, config)]
+        self.verdicts: list[Verdict] = []
+
+    @property
+    def video_id(self) -> str:
+        """The video that it is about."""
+        return str(self.unit.row(DRAFTS)["video_id"])
+
+    def next_request(self, reply: Reply, num_replies: int) -> Request | None:
+        """Judge an answer; the request that shall follow, or None when the conversation is over."""
+        verdict = self._judge(reply)
+        self.verdicts.append(verdict)
+        if verdict.fault is None or len(self.verdicts) > self.config.max_retries:
+            return None
+        self.requests.append(_again(self.requests[-1], reply, verdict.fault, self.unit, self.config))
+        return self.requests[-1]
+
+    def _judge(self, reply: Reply) -> Verdict:
+        from pipeline.descriptions.check import TextRules, check
+        from pipeline.descriptions.draft import must_tell
+        from pipeline.descriptions.evidence import Evidence
+
+        config = self.config
+        evidence = Evidence.model_validate_json(self.unit.row(DRAFTS)["evidence"])
+        rules = TextRules(
+            token_budget=config.token_budget,
+            encoder=config.text_encoder,
+            may_name_emotions=config.may_name_emotions,
+            needs_claims=config.max_claims > 0,
+            must_tell=must_tell(evidence, max_events=config.max_notes),
+        )
+        return check(reply.text, reply.finish_reason, evidence, rules)
+
+    def rows(self, replies: Sequence[Reply]) -> dict[str, list[dict[str, Any]]]:
+        """The row of DESCRIPTIONS: the last text if it stood the check, else the draft's."""
+        from pipeline.descriptions.tokens import count_tokens
+
+        draft, last = self.unit.row(DRAFTS), self.verdicts[-1]
+        fault = last.fault
+        text = draft["text"] if last.text is None else last.text
+        asked = zip(self.requests, replies, self.verdicts, strict=True)
+        row = {
+            "track_id": draft["track_id"],
+            "text_version": 1,
+            "video_id": draft["video_id"],
+            "text": text,
+            "status": "refined" if fault is None else "fallback",
+            "fallback_reason": fault.reason if fault else None,
+            "fallback_detail": fault.detail if fault else None,
+            "claims": draft["claims"] if fault else last.claims,
+            "num_text_tokens": count_tokens(text, self.config.text_encoder),
+            "asked": [_asked(request, reply, verdict, self.config) for request, reply, verdict in asked],
+            "saw_label": draft["saw_label"] or _label_of(self.unit, self.config) is not None,
+        }
+        return {DESCRIPTIONS.name: [row]}
 
 
-def _row(unit: Unit, config: RefineConfig, request: Request, reply: Reply) -> dict[str, Any]:
-    from pipeline.descriptions.check import check
-    from pipeline.descriptions.evidence import Evidence
-
-    draft = unit.row(DRAFTS)
-    evidence = Evidence.model_validate_json(draft["evidence"])
-    verdict = check(reply.text, reply.finish_reason, evidence, draft["text"])
+def _asked(request: Request, reply: Reply, verdict: Verdict, config: RefineConfig) -> Mapping[str, Any]:
     return {
-        "track_id": draft["track_id"],
-        "text_version": 1,
-        "video_id": draft["video_id"],
-        "text": verdict.text,
-        "status": verdict.status,
-        "fallback_reason": verdict.fallback_reason,
-        "fallback_detail": verdict.detail if verdict.fallback_reason else None,
-        "claims": verdict.claims,
+        **asked_of(request, reply, config.prompt, config.model_revision, config.model_licence, config.engine),
+        "fault": verdict.fault.reason if verdict.fault else None,
+        "fault_detail": verdict.fault.detail if verdict.fault else None,
+    }
+
+
+def asked_of(request: Request, reply: Reply, prompt: str, revision: str, licence: str, engine: str) -> dict[str, Any]:
+    """One request and its answer, as a value of schemas.descriptions.ASKED."""
+    return {
+        "prompt": prompt,
+        "request_sha256": hashlib.sha256(request.canonical().encode()).hexdigest(),
+        "model": request.model,
+        "model_revision": revision,
+        "model_licence": licence,
+        "engine": engine,
+        "sampling": request.sampling(),
         "raw_answer": reply.text,
         "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
-        "prompt": config.prompt,
-        "request_sha256": hashlib.sha256(request.canonical().encode()).hexdigest(),
-        "model": config.model,
-        "model_revision": config.model_revision,
-        "model_licence": config.model_licence,
-        "engine": config.engine,
-        "saw_label": draft["saw_label"],
     }
+
+
+def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> Iterator[Outcome]:
+    from pipeline.descriptions.ask import AskSettings, Talk, converse
+    from pipeline.descriptions.journal import keeping
+
+    conversations = [_Conversation(unit, config) for unit in units]
+    talks = [Talk(one.requests[0], one.next_request, one.video_id) for one in conversations]
+    with (
+        keeping(resources.answers, config.model_revision, config.engine) as kept,
+        closing(converse(talks, asker=AskSettings.of(resources), kept=kept)) as talked,
+    ):
+        for position, ended in talked:
+            unit, conversation = units[position], conversations[position]
+            yield outcome_of(unit, ended, conversation.rows)
+
+
+def outcome_of(unit: Unit, ended: Ended, rows: Callable[[Sequence[Reply]], Mapping[str, Any]]) -> Outcome:
+    """What became of a unit that asked a language model: `rows` made of the replies, or why there is none."""
+    from pipeline.descriptions.ask import RequestRefused, ServerUnavailable
+
+    if isinstance(ended.failure, RequestRefused):
+        return Refused(unit, "request_refused", str(ended.failure))
+    if isinstance(ended.failure, ServerUnavailable):
+        return Refused(unit, "server_unavailable", str(ended.failure))
+    try:
+        if ended.failure is not None:
+            raise ended.failure
+        return Done(unit, rows(ended.replies))
+    except Exception as error:
+        return unexpected(unit, error)
 
 
 REFINE_DESCRIPTIONS = Stage(
     name="refine_descriptions",
-    version=1,
-    reads=(Read(DRAFTS, content=("track_id", "video_id", "text", "evidence", "saw_label")),),
+    version=2,
+    reads=(
+        Read(DRAFTS, content=("track_id", "video_id", "text", "claims", "evidence", "seen_text", "saw_label")),
+        Read(VIDEOS, content=(), locate=("video_id", "label", "split"), by="video_id"),  # a label enters by the request
+    ),
     writes=(DESCRIPTIONS,),
     unit="track_id",
     config=RefineConfig,

@@ -38,6 +38,10 @@ class ServerSettings:
     """Share of the GPU's memory that vLLM takes, GPU only."""
     eager: bool = True
     """Start without compiling: up sooner, answers slower. Compiling pays from some thousands of requests on."""
+    max_images: int = 0
+    """Most images in one request, for a vision-language model; a request with more is refused. 0: a text model."""
+    more_arguments: tuple[str, ...] = ()
+    """Handed to `vllm serve` after all others, such as `("--tensor-parallel-size", "2")`."""
 
 
 class EmbeddedServer(LocalServer):
@@ -115,11 +119,13 @@ def _arguments(settings: ServerSettings, port: int) -> list[str]:
     arguments += ["--structured-outputs-config", json.dumps(compact_json)]
     if settings.eager:
         arguments.append("--enforce-eager")
+    if settings.max_images:
+        arguments += ["--limit-mm-per-prompt", json.dumps({"image": settings.max_images})]
     if uses_gpu():
         arguments += ["--gpu-memory-utilization", str(settings.gpu_memory_fraction)]
     else:
         arguments.append("--no-enable-chunked-prefill")  # with it, a request's seed ends the whole CPU engine
-    return arguments
+    return [*arguments, *settings.more_arguments]
 
 
 def _environment(settings: ServerSettings) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline import snapshot as snapshots
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
+from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.store import Store
 from schemas.actions import ACTIONS
 from schemas.corpus import TABLES
@@ -119,6 +120,21 @@ class Corpus:
         joined = joined.merge(videos, on="video_id", how="left", validate="many_to_one")
         first = ["path", "track_id", "text_version", "status", "draft", "text", "fallback_reason", "label"]
         return joined[[*first, *(name for name in joined.columns if name not in first)]]
+
+    def texts_of_split(self, split: str | None) -> pd.DataFrame:
+        """One row per text of the videos of a split, for training or evaluation: track_id, text, claims, label, split.
+
+        None stands for videos of no split.
+
+        Raises:
+            LabelLeakError: a text was written with the label in view, and the split is not the one to train on.
+        """
+        texts = self._frame("descriptions")[["track_id", "video_id", "text_version", "text", "claims", "saw_label"]]
+        videos = self._frame("videos")[["video_id", "path", "label", "split", "group"]]
+        joined = texts.merge(videos, on="video_id", how="left", validate="many_to_one")
+        wanted = joined[joined["split"].isna() if split is None else joined["split"] == split].reset_index(drop=True)
+        refuse_seen_labels(wanted[["track_id", "saw_label", "split"]].to_dict("records"))  # type: ignore[arg-type]
+        return wanted
 
     def motion(self, limit: int | None = None) -> pd.DataFrame:
         """One row per training clip, tensors as arrays; `limit` bounds how many are loaded (2.4 MB each)."""

@@ -43,9 +43,8 @@ TRACK_COLUMNS = (
     "decoder", "detector", "weights",
 )  # fmt: skip
 DESCRIPTION_COLUMNS = (
-    "text_version", "unit_key", "text", "status", "fallback_reason", "fallback_detail", "claims", "raw_answer",
-    "finish_reason", "prompt_tokens", "completion_tokens", "prompt", "request_sha256", "model", "model_revision",
-    "model_licence", "engine", "saw_label",
+    "text_version", "unit_key", "text", "status", "fallback_reason", "fallback_detail", "claims", "num_text_tokens",
+    "asked", "saw_label",
 )  # fmt: skip
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -175,7 +174,7 @@ def _track_facts(corpus: Corpus, known: Mapping[str, Any], rejects: Mapping[str,
     film, num_clips = _film(corpus, ids, passport["num_frames"], clock)
     columns = ["times_s", "measures", "measurable", "events", "unmeasured", "unclear"]
     actions = corpus.of_track("actions", *ids, columns).to_pylist()
-    drafts = corpus.of_track("drafts", *ids, ["text", "writer"]).to_pylist()
+    drafts = corpus.of_track("drafts", *ids, ["text", "writer", "seen_text"]).to_pylist()
     description = _description(corpus, ids, known["text_version"])
     found = {"actions": actions, "drafts": drafts, "descriptions": description, "motion": num_clips}
     return {

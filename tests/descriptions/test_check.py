@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from pipeline.descriptions.check import check, check_prose
-from pipeline.descriptions.claims import mentions
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent, UnclearSpan, UnmeasuredSpan
-from pipeline.descriptions.words import FORBIDDEN, VOCABULARY
+from pipeline.descriptions.words import EMOTION_WORDS, FORBIDDEN, VOCABULARY
 from schemas.descriptions import CLAIM
 
-DRAFT = "The draft."
 EVIDENCE = Evidence(
     duration_s=6.0,
     events=(
@@ -59,7 +57,7 @@ STILL = Evidence(
     events=(),
     unclear=(UnclearSpan(action="cheek_raise", start_s=0.0, end_s=4.0, why="not_told"),),
 )
-GOOD = "The left outer brow rises slightly. Then both lip corners rise strongly from 2.0 s and peak at 2.8 s."
+GOOD = "The left outer brow rises slightly. Then both lip corners rise strongly."
 
 
 def claim(**changed: Any) -> dict[str, Any]:
@@ -72,8 +70,8 @@ def answer(*claims: dict[str, Any], description: str = GOOD) -> str:
 
 
 def test_a_true_answer_is_kept_with_its_claims() -> None:
-    verdict = check(answer(claim()), "stop", EVIDENCE, DRAFT)
-    assert (verdict.status, verdict.text, verdict.fallback_reason) == ("refined", GOOD, None)
+    verdict = check(answer(claim()), "stop", EVIDENCE)
+    assert (verdict.text, verdict.fault) == (GOOD, None)
     (row,) = verdict.claims
     assert row["verdict"] == "supported" and set(row) == {field.name for field in CLAIM}
 
@@ -118,11 +116,11 @@ def test_a_true_answer_is_kept_with_its_claims() -> None:
     ],
 )
 def test_claims_have_three_outcomes(changed: dict[str, Any], verdict: str) -> None:
-    judged = check(answer(claim(**changed)), "stop", EVIDENCE, DRAFT)
+    judged = check(answer(claim(**changed)), "stop", EVIDENCE)
     assert judged.claims[0]["verdict"] == verdict, judged.claims[0]["why"]
     reasons = {"supported": None, "contradicted": "claim_contradicted", "not_measurable": "claim_not_supported"}
-    assert judged.fallback_reason == reasons[verdict]
-    assert judged.text == (GOOD if verdict == "supported" else DRAFT)
+    assert (judged.fault and judged.fault.reason) == reasons[verdict]
+    assert judged.text == (GOOD if verdict == "supported" else None)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +147,9 @@ def test_claims_have_three_outcomes(changed: dict[str, Any], verdict: str) -> No
     ],
 )
 def test_an_answer_of_another_form_falls_back(raw: str, finish_reason: str | None, reason: str) -> None:
-    verdict = check(raw, finish_reason, EVIDENCE, DRAFT)
-    assert (verdict.status, verdict.text, verdict.fallback_reason) == ("fallback", DRAFT, reason)
-    assert verdict.detail
+    verdict = check(raw, finish_reason, EVIDENCE)
+    assert verdict.text is None and verdict.fault is not None
+    assert verdict.fault.reason == reason and verdict.fault.detail
 
 
 @pytest.mark.parametrize(
@@ -160,10 +158,11 @@ def test_an_answer_of_another_form_falls_back(raw: str, finish_reason: str | Non
         GOOD,
         "The person smiles broadly.",
         "They raise the left eyebrow, then smile.",
-        "The left outer brow lifts briefly at 0.8 seconds before the corners of the mouth are pulled up on both sides.",
-        "There is a strong smile from 2 to 4 seconds, after the left outer brow rises.",
-        "The face shows a broad smile; it peaks at 2.8 s.",
-        "The lip corners rise strongly. From 5.0 s to 5.5 s the face cannot be measured.",
+        "The left outer brow lifts briefly before the corners of the mouth are pulled up on both sides.",
+        "There is a strong smile after the left outer brow rises.",
+        "The person smiles strongly. For some time the face cannot be measured.",
+        "The left eye widens while the left outer brow rises slightly. Later, both lip corners rise strongly.",
+        "First the left eye widens clearly. Then the lip corners rise strongly, before easing off.",
     ],
 )
 def test_true_prose_passes(prose: str) -> None:
@@ -174,11 +173,11 @@ def test_true_prose_passes(prose: str) -> None:
     ("prose", "reason"),
     [
         # negation
-        ("There is no smile.", "prose_beyond_evidence"),
-        ("The left outer brow rises without smiling.", "prose_beyond_evidence"),
-        ("The person smiles. The left eyebrow does not rise.", "prose_beyond_evidence"),
-        ("The lip corners never rise.", "prose_beyond_evidence"),
-        ("A smile is absent.", "prose_beyond_evidence"),
+        ("There is no smile.", "prose_contradicted"),
+        ("The left outer brow rises without smiling.", "prose_contradicted"),
+        ("The person smiles. The left eyebrow does not rise.", "prose_contradicted"),
+        ("The lip corners never rise.", "prose_contradicted"),
+        ("A smile is absent.", "prose_contradicted"),
         ("The person smiles, but not at all.", "prose_beyond_evidence"),
         ("The person barely smiles.", "prose_beyond_evidence"),
         (
@@ -186,16 +185,28 @@ def test_true_prose_passes(prose: str) -> None:
             "prose_beyond_evidence",
         ),  # cannot be denied: part not measured
         # side
-        ("The lip corners rise strongly. The right outer brow rises.", "prose_beyond_evidence"),
-        ("The left lip corner rises strongly.", "prose_beyond_evidence"),
+        ("The lip corners rise strongly. The right outer brow rises.", "prose_contradicted"),
+        ("The left lip corner rises strongly.", "prose_contradicted"),
         ("The lip corners rise strongly, more on the left side.", "prose_beyond_evidence"),
-        ("The lip corners rise. Both outer brows rise.", "prose_beyond_evidence"),
-        ("The person smiles on one side.", "prose_beyond_evidence"),
-        # time
-        ("Both lip corners rise strongly from 3.2 s.", "prose_beyond_evidence"),
-        ("Both lip corners rise strongly from 0.5 s.", "prose_beyond_evidence"),  # a time of the brow
-        ("The person smiles 3 times.", "prose_beyond_evidence"),
-        ("The person smiles for one second.", "prose_beyond_evidence"),
+        ("The lip corners rise. Both outer brows rise.", "prose_contradicted"),
+        ("The person smiles on one side.", "prose_contradicted"),
+        # order and time
+        ("The person smiles, then the left outer brow rises.", "prose_contradicted"),
+        ("The person smiles before the left outer brow rises.", "prose_contradicted"),
+        ("The left outer brow rises after the person smiles.", "prose_contradicted"),
+        ("The left outer brow rises while the lip corners rise.", "prose_contradicted"),
+        ("The person smiles from the start.", "prose_contradicted"),
+        ("The person smiles until the end.", "prose_contradicted"),
+        ("The person smiles briefly.", "prose_contradicted"),
+        ("The person smiles again and again.", "prose_contradicted"),
+        ("The person smiles. The left outer brow rises slowly and stays up to the end.", "prose_contradicted"),
+        # intensity
+        ("The person smiles slightly.", "prose_contradicted"),
+        ("There is a hint of a smile.", "prose_contradicted"),
+        ("The person smiles. The left outer brow rises strongly.", "prose_contradicted"),
+        # numbers
+        ("Both lip corners rise strongly from 3.2 s.", "prose_malformed"),
+        ("The person smiles for two seconds.", "prose_malformed"),
         # invention
         ("The person smiles and the eyes narrow.", "prose_beyond_evidence"),
         ("The person smiles and the lips press together.", "prose_beyond_evidence"),
@@ -205,11 +216,11 @@ def test_true_prose_passes(prose: str) -> None:
         ("The person smiles with bright eyes.", "prose_beyond_evidence"),
         ("The person smiles and the eyes come forward.", "prose_beyond_evidence"),
         ("The person smiles and tilts the head.", "prose_beyond_evidence"),
-        ("The person smiles under blue lights.", "prose_beyond_evidence"),
+        ("The person smiles under blue lights.", "prose_forbidden_word"),
         ("The person smiles. The lips turn.", "prose_beyond_evidence"),
         # stillness against events
-        ("The face stays at rest. The person smiles.", "prose_beyond_evidence"),
-        ("The person smiles, then the face is motionless.", "prose_beyond_evidence"),
+        ("The face stays at rest. The person smiles.", "prose_contradicted"),
+        ("The person smiles, then the face is motionless.", "prose_contradicted"),
         # omission
         ("The left outer brow rises slightly.", "prose_omits_evidence"),
         # forbidden words
@@ -236,7 +247,7 @@ def test_true_prose_passes(prose: str) -> None:
         ("...", "prose_malformed"),
         # another language in our letters
         ("Las comisuras de los labios suben.", "prose_beyond_evidence"),
-        ("I cannot describe this.", "prose_beyond_evidence"),
+        ("I cannot describe this.", "prose_forbidden_word"),
     ],
 )
 def test_doubtful_prose_fails(prose: str, reason: str) -> None:
@@ -247,56 +258,20 @@ def test_doubtful_prose_fails(prose: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("prose", "reason"),
     [
-        ("The face stays near rest throughout.", None),
-        ("The face is motionless, and the person does not smile.", None),
+        ("The lip corners do not rise, and the jaw does not drop.", None),
+        ("The face stays near rest throughout.", "prose_beyond_evidence"),
+        ("The face is motionless, and the person does not smile.", "prose_beyond_evidence"),
         ("Hello.", "prose_beyond_evidence"),
         ("The face is seen.", "prose_omits_evidence"),
-        ("The face stays at rest, then the person smiles.", "prose_beyond_evidence"),
+        ("The face stays at rest, then the person smiles.", "prose_contradicted"),
         ("The face stays at rest, and the cheeks do not lift.", "prose_beyond_evidence"),  # too weakly measured
         ("The face stays at rest. It cannot be measured at the end.", "prose_beyond_evidence"),
     ],
 )
-def test_of_a_still_face_stillness_must_be_said(prose: str, reason: str | None) -> None:
+def test_of_a_still_face_only_what_was_surely_at_rest_may_be_said(prose: str, reason: str | None) -> None:
     fault = check_prose(prose, STILL)
     assert (fault and fault.reason) == reason, fault
 
 
-BROWS = ("inner_brow_raise", "outer_brow_raise")
-APART = ("jaw_drop", "lower_lip_drop", "upper_lip_raise")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("They smile.", [(("lip_corner_raise",), None, "present")]),
-        ("There is no smile.", [(("lip_corner_raise",), None, "absent")]),
-        ("no smile and raised brows", [(("lip_corner_raise",), None, "absent"), (BROWS, None, "unclear")]),
-        ("A frown.", [(("brow_lower", "lip_corner_lower"), None, "present")]),
-        ("The lip corners are slightly pulled up.", [(("lip_corner_raise",), None, "present")]),
-        ("The corners of the mouth turn down.", [(("lip_corner_lower",), None, "present")]),
-        ("The brows are knit and furrowed.", [(("brow_lower",), None, "present")] * 2),
-        ("Raised brows and parted lips.", [(BROWS, None, "present"), (APART, None, "present")]),
-        ("The jaw drops.", [(("jaw_drop",), None, "present")]),
-        ("The lower lip drops.", [(("lower_lip_drop",), None, "present")]),
-        ("The lips are pursed.", [(("lip_pucker",), None, "present")]),
-        (
-            "The left brow rises and the right eye narrows.",
-            [(BROWS, "left", "present"), (("eye_narrow",), "right", "present")],
-        ),
-        (
-            "The eyes and mouth open wide.",
-            [(("eye_widen",), None, "present"), (("lip_stretch", "lip_corner_raise"),) * 1],
-        ),
-        ("Lifting the left and right brow.", [(BROWS, "both", "present")]),
-        ("The nose lifts.", [((), None, "present")]),
-        ("A smileless, unfrowned face.", []),
-    ],
-)
-def test_phrases_are_read_as_actions(text: str, expected: list[Any]) -> None:
-    told = [(mention.actions, mention.side, mention.polarity) for mention in mentions(text)]
-    for got, want in zip(told, expected, strict=True):
-        assert got[: len(want)] == want
-
-
 def test_no_word_is_both_forbidden_and_known() -> None:
-    assert not FORBIDDEN & VOCABULARY
+    assert not (FORBIDDEN | EMOTION_WORDS) & VOCABULARY

@@ -190,6 +190,17 @@ def test_the_programs_temporary_files_are_removed(
     assert not Path(folder).exists()
 
 
+def test_only_a_vision_model_is_told_how_many_images_and_more_arguments_come_last(
+    replace_vllm: Callable[[str], ServerSettings],
+) -> None:
+    settings = replace_vllm("exit 0")
+    assert "--limit-mm-per-prompt" not in EmbeddedServer(settings).command()
+    seeing = replace(settings, max_images=8, more_arguments=("--tensor-parallel-size", "2"))
+    *arguments, last_but_one, last = EmbeddedServer(seeing).command()
+    assert arguments[arguments.index("--limit-mm-per-prompt") + 1] == '{"image": 8}'
+    assert (last_but_one, last) == ("--tensor-parallel-size", "2")
+
+
 def test_the_address_is_known_before_the_start_and_two_servers_differ(
     replace_vllm: Callable[[str], ServerSettings],
 ) -> None:

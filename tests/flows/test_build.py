@@ -132,7 +132,7 @@ class TestWrongInput:
     def test_a_prompt_that_does_not_exist(self, clips: Path, tmp_path: Path, facescribe: Facescribe) -> None:
         (tmp_path / "build.toml").write_text('[descriptions]\nprompt = "refin_1"\n')
         done = facescribe("build", clips, "--config", tmp_path / "build.toml")
-        self.check(done, 2, "no prompt 'refin_1'; there are: claims_1, refine_1")
+        self.check(done, 2, "no prompt 'refin_1'; there are: claims_2, refine_2, see_1")
 
     def test_a_root_that_holds_something_else(self, clips: Path, facescribe: Facescribe) -> None:
         self.check(facescribe("build", clips, "--root", clips), 1, "is not empty and not a corpus")

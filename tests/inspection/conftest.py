@@ -14,7 +14,7 @@ from pipeline import snapshot as snapshots
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.inspection.corpus import Corpus
 from pipeline.store import Receipt, Store
-from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS
+from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, REGIONS
 from schemas.corpus import TABLES
 from schemas.motion import CLIP_FRAMES, CROP_PX, GRID, MOTION
 from schemas.table import write_cell
@@ -197,6 +197,8 @@ def actions(track_id: str, video_id: str, start_s: float = 0.0) -> dict[str, Any
             {"action": "lip_corner_raise", "side": "left", "peak": 0.7, "intensity": "strong", **event},
             {"action": "jaw_drop", "side": "middle", "peak": 0.4, "intensity": "slight", **event},
         ],
+        "motion_energy": write_cell(ACTIONS.field("motion_energy"), np.zeros((NUM_FRAMES, len(REGIONS)), np.float32)),
+        "motion_shares": [0.0] * len(REGIONS),
         "is_measurable": is_measurable.tolist(),
         "unmeasured": [{"start_s": start_s + 1.8, "end_s": start_s + 1.95, "why": "turned_away"}],
         "unclear": [],
@@ -228,14 +230,32 @@ def draft(track_id: str, video_id: str) -> dict[str, Any]:
         "track_id": track_id,
         "video_id": video_id,
         "text": "The left lip corner rises strongly.",
+        "claims": [],
+        "num_text_tokens": 7,
         "evidence": "{}",
-        "writer": "template 1",
+        "writer": "template 2",
         "saw_label": False,
     }
 
 
 def description(track_id: str, video_id: str, **more: Any) -> dict[str, Any]:
     claim = {"action": "lip_corner_raise", "region": "mouth", "side": "left", "start_s": 0.4, "end_s": 1.6}
+    claim |= {"source": "answer"}
+    asked = {
+        "prompt": "refine_2",
+        "request_sha256": "e" * 64,
+        "model": "a model <i>of</i> words",
+        "model_revision": "revision 1",
+        "model_licence": "Apache-2.0",
+        "engine": "vllm 0.32.0",
+        "sampling": "{}",
+        "raw_answer": '{"description": "</pre><script>alert(3)</script>"}',
+        "finish_reason": "stop",
+        "prompt_tokens": 1200,
+        "completion_tokens": 80,
+        "fault": None,
+        "fault_detail": None,
+    }
     return {
         "track_id": track_id,
         "text_version": 1,
@@ -246,16 +266,8 @@ def description(track_id: str, video_id: str, **more: Any) -> dict[str, Any]:
             claim | {"polarity": "absent", "intensity": "slight", "verdict": "contradicted", "why": "it rises"},
             claim | {"polarity": "absent", "intensity": "slight", "verdict": "not_measurable", "why": "turned away"},
         ],
-        "raw_answer": '{"description": "</pre><script>alert(3)</script>"}',
-        "finish_reason": "stop",
-        "prompt_tokens": 1200,
-        "completion_tokens": 80,
-        "prompt": "refine_1",
-        "request_sha256": "e" * 64,
-        "model": "a model <i>of</i> words",
-        "model_revision": "revision 1",
-        "model_licence": "Apache-2.0",
-        "engine": "vllm 0.32.0",
+        "num_text_tokens": 12,
+        "asked": [asked],
         "saw_label": False,
         **more,
     }

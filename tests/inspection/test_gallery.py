@@ -228,6 +228,18 @@ def test_curves_leave_out_what_was_not_measured_and_do_not_bridge_gaps(hostile_c
     assert (bar.side, bar.intensity, round(bar.apex)) == ("left", "strong", 50)
 
 
+def test_events_beside_the_facial_actions_are_bars_without_a_curve(hostile_corpus: Corpus) -> None:
+    columns = ["times_s", "measures", "measurable", "events", "unmeasured", "unclear"]
+    (actions,) = hostile_corpus.of_track("actions", "1" * 32, "a" * 32, columns).to_pylist()
+    turn = actions["events"][0] | {"action": "head_turn", "side": "left", "peak": 1.4}
+    move = actions["events"][0] | {"action": "brows_move", "side": "middle", "peak": 0.5}
+    actions["events"] += [turn, move]
+    lanes = lanes_of(actions, [False] * 40, Clock(0.0, 1.95))
+    assert [lane.name for lane in lanes.shown] == ["head turn", "lip corner raise", "brows move", "jaw drop"]
+    assert [len(lane.bars) for lane in lanes.shown] == [1, 1, 1, 1]
+    assert lanes.shown[0].paths == {} and lanes.scale == 0.75, "a turn of the head is on no scale of the face's"
+
+
 @contextmanager
 def opened(path: Path, **options: Any) -> Iterator[tuple[Page, list[str]]]:
     """The page in headless Chromium, and everything that it complains of."""
