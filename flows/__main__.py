@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from flows.audit import audit
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -285,6 +287,9 @@ def gallery(
     console.print(f"gallery: {path.resolve()}", highlight=False, soft_wrap=True)
 
 
+app.command()(audit)
+
+
 @app.command()
 def serve(
     port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8101,
@@ -405,15 +410,19 @@ def main() -> None:
 def _foreseen(error: Exception) -> tuple[str, int]:
     """The line and the exit code of an error that a user can mend; any other is raised again."""
     from pipeline.assets import AssetError  # all here, so that `--help` does not load them
+    from pipeline.descriptions.duplicates import DuplicateAlarm
+    from pipeline.descriptions.journal import JournalError
+    from pipeline.descriptions.prompt import PromptError
+    from pipeline.descriptions.served import ServedOtherwiseError
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
 
-    if isinstance(error, (SourceError, ConfigError)):
+    if isinstance(error, (SourceError, ConfigError, PromptError, ServedOtherwiseError)):
         return str(error), WRONG_USAGE
-    if isinstance(error, (StoreError, SnapshotConflictError, AssetError, ServerError)):
+    if isinstance(error, (StoreError, SnapshotConflictError, AssetError, ServerError, DuplicateAlarm, JournalError)):
         return str(error), FAILED
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else repr(error), FAILED
