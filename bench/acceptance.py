@@ -5,7 +5,7 @@
 
 Each track's evidence is asked about whole, and in `--samples` seeded choices of one, two and three of its events, so
 that few tracks give many questions. `--invented N` asks about N seeded evidences of any actions instead: the prompt was
-not chosen on those. Prints a table in Markdown, and every answer that was refused.
+not chosen on those. Prints each answer that the check refused, and a table in Markdown of how the tracks ended.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.descriptions.ask import Reply, ask_all
-from pipeline.descriptions.check import check
-from pipeline.descriptions.draft import draft_text
+from pipeline.descriptions.draft import draft_of
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent
-from pipeline.descriptions.refine_stage import RefineConfig, request_of
+from pipeline.descriptions.judging import claim_row, judge_claim
+from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig
 from pipeline.inspection.corpus import Corpus
-from pipeline.stage import Unit
+from pipeline.stage import Refused, Resources, Unit
 from schemas.actions import FACIAL_ACTIONS, INTENSITIES
-from schemas.descriptions import DRAFTS
+from schemas.descriptions import DESCRIPTIONS, DRAFTS
 
 
 def questions(corpus: Corpus, samples: int) -> Iterator[Evidence]:
@@ -59,18 +58,21 @@ def _event(action: str, onset_s: float, chance: random.Random) -> EvidenceEvent:
     )
 
 
-def unit_of(evidence: Evidence) -> Unit:
+def unit_of(number: int, evidence: Evidence) -> Unit:
     """A draft as the stage is given it."""
+    draft = draft_of(evidence, max_events=6)
     row = {
-        "track_id": "t",
+        "track_id": str(number),
         "unit_key": "",
-        "video_id": "v",
-        "text": draft_text(evidence, max_events=6),
+        "video_id": str(number),
+        "text": draft.text,
+        "claims": [claim_row(claim, "template", judge_claim(claim, evidence)) for claim in draft.claims],
+        "num_text_tokens": draft.num_tokens,
         "evidence": evidence.model_dump_json(),
         "writer": "",
         "saw_label": False,
     }
-    return Unit("t", "", {DRAFTS.name: DRAFTS.rows([row])})
+    return Unit(str(number), "", {DRAFTS.name: DRAFTS.rows([row])})
 
 
 def main() -> None:
@@ -80,24 +82,27 @@ def main() -> None:
     parser.add_argument("--server", required=True, help="address of the language-model server")
     parser.add_argument("--samples", type=int, default=2, help="choices of each size per track")
     parser.add_argument("--invented", type=int, default=0, help="ask about so many invented evidences instead")
+    parser.add_argument("--concurrency", type=int, default=8, help="requests under way at a time")
     arguments = parser.parse_args()
 
     if arguments.invented:
         asked = list(invented(arguments.invented))
     else:
         asked = list(questions(Corpus(arguments.root), arguments.samples))
-    requests = [request_of(unit_of(evidence), RefineConfig()) for evidence in asked]
+    units = [unit_of(number, evidence) for number, evidence in enumerate(asked)]
+    resources = Resources(server=arguments.server, concurrency=arguments.concurrency)
     ended: Counter[str] = Counter()
-    for position, answer in ask_all(requests, address=arguments.server, concurrency=8):
-        if not isinstance(answer, Reply):
-            raise SystemExit(str(answer))
-        verdict = check(answer.text, answer.finish_reason, asked[position], "")
-        ended[verdict.fallback_reason or "accepted"] += 1
-        if verdict.fallback_reason:
-            print(f"- {requests[position].messages[-1]['content']}\n  {answer.text}\n  {verdict.detail}")
-    print("\n| outcome | answers |\n|---|---|")
-    for outcome, count in ended.most_common():
-        print(f"| {outcome} | {count} of {len(asked)} |")
+    for outcome in REFINE_DESCRIPTIONS.run(units, RefineConfig(), resources):
+        if isinstance(outcome, Refused):
+            raise SystemExit(f"{outcome.reason}: {outcome.detail}")
+        (row,) = outcome.rows[DESCRIPTIONS.name]
+        ended[row["fallback_reason"] or f"accepted, answer {len(row['asked'])}"] += 1
+        for answer in row["asked"]:
+            if answer["fault"]:
+                print(f"- {answer['raw_answer']!r}\n  {answer['fault']}: {answer['fault_detail']}")
+    print("\n| outcome | tracks |\n|---|---|")
+    for outcome_name, count in ended.most_common():
+        print(f"| {outcome_name} | {count} of {len(asked)} |")
 
 
 if __name__ == "__main__":
