@@ -67,15 +67,7 @@ def build_corpus(
     store = Store.open_or_create(root, num_buckets)
     walk = open_walk(store, source, config)
     resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
-    if config.drafts.vision is not None and not (resources.vision_server or resources.server):
-        raise ConfigError(
-            "[drafts.vision] needs a server that serves its model: give [resources] vision_server = "
-            '"http://HOST:PORT/v1", or leave the section out'
-        )
-    if resources.server is not None:
-        asked = config.descriptions
-        key = os.environ.get(resources.api_key_variable or "")
-        refuse_another_server(resources.server, asked.model, asked.engine, api_key=key)
+    refuse_wrong_servers(config, resources)
     stages: dict[str, StageReport] = {}
     waited_s = 0.0
     warnings: list[str] = []
@@ -99,6 +91,21 @@ def build_corpus(
         wall_s=time.monotonic() - began,
         warnings=warnings,
     )
+
+
+def refuse_wrong_servers(config: BuildConfig, resources: Resources) -> None:
+    """Raise ConfigError or ServedOtherwiseError before anything is computed for a server that cannot be right."""
+    key = os.environ.get(resources.api_key_variable or "")
+    vision, vision_server = config.drafts.vision, resources.vision_server or resources.server
+    if vision is not None and vision_server is None:
+        raise ConfigError(
+            "[drafts.vision] needs a server that serves its model: give [resources] vision_server = "
+            '"http://HOST:PORT/v1", or leave the section out'
+        )
+    if vision is not None and vision_server is not None:
+        refuse_another_server(vision_server, vision.model, vision.engine, api_key=key)
+    if resources.server is not None:
+        refuse_another_server(resources.server, config.descriptions.model, config.descriptions.engine, api_key=key)
 
 
 def _address(language_model: EmbeddedLanguageModel, warnings: list[str]) -> str:

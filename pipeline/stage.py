@@ -74,7 +74,7 @@ class Resources(BaseModel):
     answers: Path | None = None
     """The file in which every answer of a language model is kept the moment it arrives. Set by the flow."""
 
-    @field_validator("server")
+    @field_validator("server", "vision_server")
     @classmethod
     def _is_addresses(cls, server: str | None) -> str | None:
         for address in () if server is None else server.split(","):

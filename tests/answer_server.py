@@ -14,11 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MODEL = "by-rule"
+SEEN = "The mouth widens, then the person laughs."
 
 
 def join_notes(request: dict[str, Any]) -> str:
-    """Each note as a sentence: what the check must let through."""
-    notes = request["messages"][-1]["content"].removeprefix("Notes: ").removesuffix(".").split("; ")
+    """Each note as a sentence: what the check must let through. Of pictures, something that nobody believes."""
+    question = request["messages"][-1]["content"]
+    if not isinstance(question, str):
+        return SEEN
+    notes = question.removeprefix("Notes: ").removesuffix(".").split("; ")
     return json.dumps({"description": " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)})
 
 

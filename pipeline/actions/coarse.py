@@ -15,7 +15,7 @@ from pipeline.actions.coarse_model import CoarseModel, CoarseRegion, calibrated_
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.events import NOT_DENIABLE, NOT_TOLD, REST_UNKNOWN, Event
 from pipeline.actions.head import turn_from_usual
-from pipeline.actions.measurable import COVERED, TURNED, Flags, Measurability, Passport, Series, UnclearSpan
+from pipeline.actions.measurable import COVERED, TURNED, Flags, Measurability, Passport, Series, UnclearSpan, visible
 from pipeline.actions.measures import Measures, resting
 from pipeline.actions.movements import Clock, movement_events, movement_of, movement_unclear
 from schemas.actions import FACIAL_ACTIONS, REGIONS
@@ -119,7 +119,7 @@ def why_not_coarse(passport: Passport, seen: Measurability, config: ActionConfig
     turn = np.hypot(*turn_from_usual(passport, seen.is_measurable)[:, :2].T)
     why = np.full(len(turn), "", dtype=object)
     why[turn > config.max_coarse_turn_deg] = TURNED
-    why[(passport.visibility < config.min_visibility).any(axis=1)] = COVERED
+    why[~visible(passport, config).all(axis=1)] = COVERED
     why[~seen.is_measurable] = ""
     return why
 

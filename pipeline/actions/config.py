@@ -41,6 +41,10 @@ class ActionConfig(StageConfig):
     min_visibility: float = Field(default=0.5, ge=0, le=1)
     """Visibility of a region below which something is in front of it, and its actions are not measured."""
 
+    min_covered_s: float = Field(default=0.15, ge=0)
+    """From when a region was last seen until it is seen again: for less nothing is in front of it. Hardly anything
+    passes a face so fast, but the visibility of a mouth that opens or an eye that closes flickers for single frames."""
+
     min_measurable_s: float = Field(default=0.3, ge=0)
     """A track of which less can be measured is refused."""
 
@@ -56,6 +60,10 @@ class ActionConfig(StageConfig):
     smoothing_s: float = Field(default=0.05, gt=0)
     """Standard deviation of the Gaussian that smooths measures in time."""
 
+    deny_ratio: float = Field(default=0.4, gt=0, le=1)
+    """Share of `present_above` from which an action is not denied, where `absent_below` lies higher: an action that
+    moves a little less than an event must find a band between being told and being denied."""
+
     leave_ratio: float = Field(default=0.5, gt=0, le=1)
     """Share of `present_above` below which an event is over."""
 
@@ -68,6 +76,16 @@ class ActionConfig(StageConfig):
 
     min_eye_close_s: float = Field(default=0.4, ge=0)
     """Shorter closures of the eyes are blinks and are left out."""
+
+    usual_rest_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the measurable frames at rest, below which what was found to be rest may be another action: a lowered
+    mouth is below its rest, and rises when it is at rest again."""
+
+    funnel_in_jaw: float = Field(default=0.3, ge=0)
+    """Part of the rise of `lip_funnel` that is no `jaw_drop`: lips that funnel part as those of a dropping jaw do."""
+
+    min_agreement: float = Field(default=0.3, ge=0, le=1)
+    """Smallest over largest rise among the witnesses of an action, below which they see different things."""
 
     asymmetry_ratio: float = Field(default=2.0, ge=1)
     """Stronger over weaker side from which an event belongs to one side only."""

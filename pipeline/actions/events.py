@@ -63,10 +63,16 @@ def rises_of(times_s: Series, measures: Series, mask: Flags, is_gap_before: Flag
     0 below rest and where it was not measured.
     """
     rises = np.where(mask, np.maximum(measures, 0.0), 0.0)
-    smooth = rises.copy()
     for a, s in np.ndindex(rises.shape[1:]):
-        for stretch in stretches(mask[:, a, s], is_gap_before):
-            smooth[stretch, a, s] = smoothed(times_s[stretch], rises[stretch, a, s], sigma_s)
+        rises[:, a, s] = smoothed_where(mask[:, a, s], times_s, rises[:, a, s], is_gap_before, sigma_s)
+    return rises
+
+
+def smoothed_where(is_measured: Flags, times_s: Series, values: Series, is_gap_before: Flags, sigma_s: float) -> Series:
+    """Values [T] smoothed within the stretches in which they were measured, as they are elsewhere."""
+    smooth = values.copy()
+    for stretch in stretches(is_measured, is_gap_before):
+        smooth[stretch] = smoothed(times_s[stretch], values[stretch], sigma_s)
     return smooth
 
 
@@ -96,15 +102,15 @@ def unclear_spans(
     """Where an action on a side was measured and can still neither be told nor denied.
 
     All of the track where it is not told, not deniable, or its rest is unknown; else where it rises above
-    `absent_below`, its events included: their flanks are no clear rest either. rises and mask [T, A, 2], rest_share
-    [A, 2].
+    `absent_below` or the `deny_ratio` of an event, its events and those left out as doubtful included: their flanks
+    are no clear rest either. rises and mask [T, A, 2], rest_share [A, 2].
     """
     found = []
     for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
         judged = config.thresholds[action]
         for s, side in enumerate(("middle",) if facial.middle else ACTION_SIDES):
             why = np.full(len(times_s), "", dtype=object)
-            why[rises[:, a, s] >= judged.absent_below] = IN_BETWEEN
+            why[rises[:, a, s] >= min(judged.absent_below, config.deny_ratio * judged.present_above)] = IN_BETWEEN
             if rest_share[a, s] < config.rest_min_share:
                 why[:] = REST_UNKNOWN
             if not judged.is_deniable:

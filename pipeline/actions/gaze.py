@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.events import NOT_TOLD, Event
-from pipeline.actions.measurable import COVERED, Flags, Measurability, Passport, Series, UnclearSpan
+from pipeline.actions.measurable import COVERED, Flags, Measurability, Passport, Series, UnclearSpan, visible
 from pipeline.actions.measures import Measures
 from pipeline.actions.movements import Clock, movement_events, movement_of, movement_unclear
 from schemas.tracks import FACE_REGIONS
@@ -38,7 +38,7 @@ def find_gaze_movements(
     Where the eyes usually look is the median of the frames in which both are seen and open.
     """
     is_open = (signals["eyeBlink"] < config.max_gaze_blink).all(axis=1)
-    is_clear = is_open & (passport.visibility[:, _EYES] >= config.min_visibility).all(axis=1)
+    is_clear = is_open & visible(passport, config)[:, _EYES].all(axis=1)
     why_not = np.where(seen.is_measurable & ~is_clear, COVERED, "").astype(object)
     if not config.tell_gaze:
         why_not[:] = NOT_TOLD

@@ -9,7 +9,16 @@ import numpy as np
 
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.events import Event
-from pipeline.actions.measurable import COVERED, Flags, Measurability, Passport, Series, UnclearSpan, is_face_sure
+from pipeline.actions.measurable import (
+    COVERED,
+    Flags,
+    Measurability,
+    Passport,
+    Series,
+    UnclearSpan,
+    is_face_sure,
+    visible,
+)
 from pipeline.actions.movements import Clock, Movement, movement_events, movement_of, movement_unclear
 from schemas.tracks import FACE_REGIONS
 
@@ -71,7 +80,7 @@ def _movements(passport: Passport, is_measurable: Flags, clock: Clock, config: A
 
 def _is_clear(passport: Passport, config: ActionConfig) -> Flags:
     """Whether at most `max_covered_regions` are covered [T]; what the head's own turn hides does not count."""
-    is_hidden = passport.visibility < config.min_visibility
+    is_hidden = ~visible(passport, config)
     yaw = passport.pose_deg[:, _YAW]
     for side, turned_away in (("left", yaw), ("right", -yaw)):
         is_of_side = np.array([region.endswith(side) for region in FACE_REGIONS])

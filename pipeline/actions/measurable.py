@@ -121,6 +121,17 @@ def is_face_sure(passport: Passport, config: ActionConfig) -> Flags:
     )
 
 
+def visible(passport: Passport, config: ActionConfig) -> Flags:
+    """Whether nothing is in front of each region [T, R]; it counts as seen while it is gone for a flicker only."""
+    is_visible = passport.visibility >= config.min_visibility
+    for region in is_visible.T:  # a view: what is filled in is filled in there
+        seen = np.flatnonzero(region)
+        for last, following in zip(seen[:-1].tolist(), seen[1:].tolist(), strict=True):
+            if passport.times_s[following] - passport.times_s[last] < config.min_covered_s:
+                region[last:following] = True
+    return is_visible
+
+
 def spans(times_s: Series, why: NDArray[np.object_]) -> Iterator[tuple[float, float, str]]:
     """First time, last time and reason of each run of equal, non-empty reasons [T]."""
     starts = np.flatnonzero(np.append(True, why[1:] != why[:-1]))
@@ -149,7 +160,7 @@ def _is_blurred(passport: Passport, config: ActionConfig) -> Flags:
 
 def _is_seen(passport: Passport, config: ActionConfig) -> Flags:
     """Whether nothing is in front of what shows each action [T, A, 2]."""
-    is_visible = dict(zip(FACE_REGIONS, (passport.visibility >= config.min_visibility).T, strict=True))
+    is_visible = dict(zip(FACE_REGIONS, visible(passport, config).T, strict=True))
     columns = []
     for action, facial in FACIAL_ACTIONS.items():
         needed = (*_REGIONS_OF[facial.region], *_ALSO_NEEDS.get(action, ()))

@@ -6,6 +6,7 @@ Shape letters: T = frames of a track, A = actions in the order of FACIAL_ACTIONS
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,23 @@ _LOW_QUANTILE = 0.05
 
 Measures = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the witnesses of each action say: 0 is the track's own rest, 1 the whole movement; all [T, A, 2] but one."""
+
+    rises: Measures
+    """How far the action is above rest: the smallest rise of its witnesses."""
+
+    largest: Measures
+    """The largest rise of its witnesses."""
+
+    excess: Measures
+    """How far the action is above what resting faces reach, by the witness that says least; below 0 it may be rest."""
+
+    rest_share: Measures
+    """How sure the rest is, [A, 2]: that of the witness which is least sure."""
 
 
 def signals(
@@ -42,29 +60,43 @@ def signals(
 def measures(parts: Mapping[str, Measures], mask: Flags, config: ActionConfig) -> tuple[Measures, Measures]:
     """How far each action is above this track's own rest, and how sure the rest is: [T, A, 2] and [A, 2].
 
-    `parts` as `signals` gives them, mask [T, A, 2]. 0 is rest, 1 the whole movement. Of several witnesses the smallest
-    rise counts, and the rest that is least sure. An action of the middle of the face has the same in both columns.
+    As in `read_measures`, without what its events are doubted by.
     """
-    rises, shares = [], []
+    reading = read_measures(parts, mask, config)
+    return reading.rises, reading.rest_share
+
+
+def read_measures(parts: Mapping[str, Measures], mask: Flags, config: ActionConfig) -> Reading:
+    """What all witnesses say; `parts` as `signals` gives them, mask [T, A, 2].
+
+    An action of the middle of the face has the same in both columns.
+    """
+    by_action = []
     for a, (action, facial) in enumerate(FACIAL_ACTIONS.items()):
-        judged = config.thresholds[action]
-        seen = [
-            _above_rest(witness, parts, mask[:, a], config, is_middle=bool(facial.middle))
-            for witness in judged.witnesses
+        said = [
+            _said_by(witness, parts, mask[:, a], config, is_middle=bool(facial.middle))
+            for witness in config.thresholds[action].witnesses
         ]
-        rises.append(np.minimum.reduce([rise for rise, _ in seen]))
-        shares.append(np.minimum.reduce([share for _, share in seen]))
-    return np.stack(rises, axis=1), np.stack(shares, axis=0)
+        rises, excess, shares = (np.stack(each) for each in zip(*said, strict=True))
+        by_action.append((rises.min(axis=0), rises.max(axis=0), excess.min(axis=0), shares.min(axis=0)))
+    smallest, largest, least, sure = zip(*by_action, strict=True)
+    return Reading(
+        rises=np.stack(smallest, axis=1),
+        largest=np.stack(largest, axis=1),
+        excess=np.stack(least, axis=1),
+        rest_share=np.stack(sure, axis=0),
+    )
 
 
-def _above_rest(
+def _said_by(
     witness: Witness,
     parts: Mapping[str, Measures],
     mask: Flags,
     config: ActionConfig,
     *,
     is_middle: bool,
-) -> tuple[Measures, Measures]:
+) -> tuple[Measures, Measures, Measures]:
+    """One witness's rises [T, 2], how far it is above what resting faces reach [T, 2], how sure its rest is [2]."""
     estimate = np.full_like(next(iter(parts.values())), -witness.neutral)
     for name, weight in witness.weights.items():
         estimate += weight * parts[name]
@@ -73,7 +105,7 @@ def _above_rest(
     rest, share = resting(
         estimate, mask, width=config.rest_width, highest=witness.highest_rest, min_share=config.rest_min_share
     )
-    return estimate - rest, share
+    return estimate - rest, estimate - witness.highest_rest, share
 
 
 def resting(

@@ -34,9 +34,10 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
 def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Done | Refused:
     import numpy as np
 
+    from pipeline.actions.doubts import Measured, sure_events
     from pipeline.actions.events import find_events, in_order, rises_of, unclear_spans
     from pipeline.actions.measurable import measurability
-    from pipeline.actions.measures import measures, signals
+    from pipeline.actions.measures import read_measures, signals
     from pipeline.actions.motion_energy import motion_energy, motion_shares
 
     track = unit.row(TRACKS)
@@ -50,20 +51,22 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
     landmarks_px = read_cell(TRACKS.field("landmarks_px"), track["landmarks_px"])
     scores = network.measure(landmarks_px)
     parts = signals(scores, landmarks_px, passport.pose_deg)
-    measured, rest_share = measures(parts, seen.mask, config)
+    reading = read_measures(parts, seen.mask, config)
     baseline = np.quantile(scores[seen.is_measurable], config.baseline_quantile, axis=0)
     is_gap_before = np.array(track["is_gap_before"], np.bool_)
-    rises = rises_of(passport.times_s, measured, seen.mask, is_gap_before, config.smoothing_s)
-    events = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
-    unclear = seen.unclear + unclear_spans(passport.times_s, rises, rest_share, seen.mask, config)
+    rises = rises_of(passport.times_s, reading.rises, seen.mask, is_gap_before, config.smoothing_s)
+    found = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
+    measured = Measured(passport.times_s, reading, rises, seen.mask, is_gap_before)
+    events = sure_events(found, measured, config)
+    unclear = seen.unclear + unclear_spans(passport.times_s, rises, reading.rest_share, seen.mask, config)
     for more_events, more_unclear in _beside_the_face(passport, parts, rises, seen, is_gap_before, config):
         events, unclear = events + more_events, unclear + more_unclear
     energy = motion_energy(passport.times_s, landmarks_px, passport.pose_deg, is_gap_before, config.smoothing_s)
     shares = motion_shares(energy, passport, seen.is_measurable, is_gap_before, config.smoothing_s)
     tensors: dict[str, NDArray[Any]] = {
         "blendshapes": scores,
-        "measures": measured,
-        "rest_share": rest_share,
+        "measures": reading.rises,
+        "rest_share": reading.rest_share,
         "motion_energy": energy,
         "measurable": seen.mask & np.array([one.is_told for one in config.thresholds.values()])[:, None],
     }

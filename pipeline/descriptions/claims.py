@@ -6,7 +6,7 @@ as a mention of no action, as unclear, or as an order that is unclear, which no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ from pipeline.descriptions.reader import Reader
 from pipeline.descriptions.sayings import Saying
 from pipeline.descriptions.sequence import orders_of
 
-__all__ = ["REGION_OF_PART", "Mention", "Order", "hidden_parts", "mentions", "orders", "parts", "sentences"]
+__all__ = ["REGION_OF_PART", "Mention", "Order", "hidden_parts", "mentions", "orders", "parts", "sentences", "still_spans"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Mention:
     `actions` are the actions that it may mean, any of which supports it; none: a phrase that means no known action.
     `side` is left, right, both, one (unsaid which), unclear or None (not said). `polarity` is present, absent or
     unclear. `intensity` is slight, moderate, strong, unclear or None. `manner` holds words out of brief, long, sudden,
-    slow, again, from_start, to_end, early, late, fades (its end is told) and unclear; what is said of the way it ends
-    is prefixed as in "fades_slow", what is said of its peak as in "peak_late".
+    slow, again, from_start, to_end, early, late, at_start, at_end, fades (its end is told) and unclear; what is said of
+    the way it ends is prefixed as in "fades_slow", of its peak as in "peak_late", what excludes all else as "only_late".
     `start` and `end` are characters of the text, `order` counts the mentions from 0.
     """
 
@@ -39,11 +39,14 @@ class Mention:
     order: int = 0
     intensity: str | None = None
     manner: tuple[str, ...] = ()
+    may_end: int | None = None
+    """`order` of a mention that this one may only tell the end of, as "then they lower" after "the brows rise"."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the text says of two mentions in time: the first begins "before" the second, or they are seen "together".
+    """What the text says of two mentions in time: the first begins "before" the second, or "before_end" of the second,
+    or they are seen "together".
 
     `first` and `second` are `order` of mentions; of kind "unclear" they are None: a connective that joins nothing that
     was understood. `start` and `end` are the connective's characters.
@@ -72,9 +75,14 @@ def hidden_parts(text: str) -> list[tuple[str, int, int]]:
     return list(_read(text).hidden)
 
 
+def still_spans(text: str) -> list[tuple[str, int, int]]:
+    """Where `text` says that the whole face is at rest: one of the times of `stillness`, and the clause's characters."""
+    return list(_read(text).still)
+
+
 def parts(text: str) -> list[str]:
     """The parts of a face that `text` names."""
-    return [token.name for token in tokens(text) if token.kind == "part"]
+    return list(_read(text).parts)
 
 
 @dataclass(frozen=True)
@@ -84,25 +92,31 @@ class _Reading:
     mentions: tuple[Mention, ...]
     orders: tuple[Order, ...]
     hidden: tuple[tuple[str, int, int], ...]
+    still: tuple[tuple[str, int, int], ...]
+    parts: tuple[str, ...]
 
 
-@lru_cache(maxsize=64)  # a check asks for mentions, orders and hidden parts of the same text
+@lru_cache(maxsize=4096)  # a check asks several things of a text, an audit holds all texts against one evidence more
 def _read(text: str) -> _Reading:
     reader = Reader(clauses(text), {number for number, (_, end) in enumerate(sentences(text)) if text[end - 1] == "?"})
     reader.read()
     said = sorted(reader.said, key=lambda saying: (saying.start, saying.end, saying.actions))
     number_of = {id(saying): order for order, saying in enumerate(said)}
-    told = tuple(_mention(saying, order) for order, saying in enumerate(said))
+    told = tuple(_mention(saying, number_of) for saying in said)
     found = []
-    for kind, first, second, token in orders_of(reader.clauses, reader.said_in, reader.went_on_in):
+    for kind, first, second, token in orders_of(reader.clauses, reader.said_in, reader.went_on_in, reader.still_in):
         one, other = (None if saying is None else number_of[id(saying)] for saying in (first, second))
         found.append(Order(kind, one, other, token.start, token.end))
-    return _Reading(told, tuple(dict.fromkeys(found)), tuple(reader.hidden))
+    named = tuple(token.name for token in tokens(text) if token.kind == "part")
+    return _Reading(told, tuple(dict.fromkeys(found)), tuple(reader.hidden), tuple(reader.still), named)
 
 
-def _mention(saying: Saying, order: int) -> Mention:
+def _mention(saying: Saying, number_of: Mapping[int, int]) -> Mention:
     intensity = next(iter(saying.intensities)) if len(saying.intensities) == 1 else None
     if len(saying.intensities) > 1:
         intensity = "unclear"
     manner = tuple(dict.fromkeys(saying.manners))
-    return Mention(saying.actions, saying.side, saying.polarity, saying.start, saying.end, order, intensity, manner)
+    may_end = None if saying.may_end is None or intensity or manner else number_of.get(id(saying.may_end))
+    order = number_of[id(saying)]
+    span = (saying.start, saying.end)
+    return Mention(saying.actions, saying.side, saying.polarity, *span, order, intensity, manner, may_end)

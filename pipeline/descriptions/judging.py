@@ -6,14 +6,23 @@ measured, or not surely, contradicts nothing and supports nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.descriptions.claims import REGION_OF_PART, Mention, Order, hidden_parts, mentions, orders, parts
+from pipeline.descriptions.claims import (
+    REGION_OF_PART,
+    Mention,
+    Order,
+    hidden_parts,
+    mentions,
+    orders,
+    parts,
+    still_spans,
+)
 from pipeline.descriptions.evidence import ROUNDING_S, Evidence, EvidenceEvent
-from schemas.actions import HEAD_ACTIONS, INTENSITIES, TOLD_ACTIONS
+from pipeline.descriptions.stillness import EARLY, LATE, UNCLEAR
+from schemas.actions import COARSE_ACTIONS, HEAD_ACTIONS, INTENSITIES, TOLD_ACTIONS
 from schemas.answer import Claim
 
 CLAIM_TOLERANCE_S = 0.3
@@ -84,7 +93,8 @@ def _judge_presence(claim: Claim, evidence: Evidence) -> Finding:
         if doubt is not None:
             return NOT_MEASURABLE, doubt
         return CONTRADICTED, f"{claim.action} is at rest from {uncovered[0]:.1f} to {uncovered[1]:.1f} s"
-    if all(_steps_apart(claim.intensity, event.intensity) > 1 for event in on_side):
+    is_graded = claim.action not in COARSE_ACTIONS  # how strongly a region moves depends on which action it is
+    if is_graded and all(_steps_apart(claim.intensity, event.intensity) > 1 for event in on_side):
         return CONTRADICTED, f"claimed as {claim.intensity}, measured as {on_side[0].intensity}"
     return SUPPORTED, f"measured from {on_side[0].onset_s:.1f} to {on_side[-1].offset_s:.1f} s"
 
@@ -137,19 +147,15 @@ def _steps_apart(first: str, second: str) -> int:
 
 # --- prose
 
-_STILL = re.compile(
-    r"\b(?:motionless|unchanged|no (?:\w+ )?(?:movement|change)s?|(?:does|do) not (?:move|change)"
-    r"|(?:stays?|remains?|is|keeps?|holds?) (?:\w+ )?(?:still|(?:at|near|close to) (?:its )?rest))\b"
-)
-
 
 def judge_prose(prose: str, evidence: Evidence) -> list[Judgement]:
     """Every statement of `prose` with its verdict: mentions, then their order, stillness, and what is said hidden."""
     told = mentions(prose)
     judged = [_judge_mention(mention, prose, evidence) for mention in told]
     by_order = dict(zip((mention.order for mention in told), judged, strict=True))
+    by_order = {order: _as_ending(judgement, by_order, evidence) for order, judgement in by_order.items()}
     return [
-        *judged,
+        *by_order.values(),
         *(_judge_order(order, prose, by_order) for order in orders(prose, told)),
         *_judge_stillness(prose, evidence),
         *_judge_hidden(prose, evidence),
@@ -176,6 +182,18 @@ def _judge_mention(mention: Mention, prose: str, evidence: Evidence) -> Judgemen
     return Judgement(said, *(unknown or refuted)[0], mention)
 
 
+def _as_ending(judgement: Judgement, judged: Mapping[int, Judgement], evidence: Evidence) -> Judgement:
+    """What may only tell the end of something before it is right if that ended."""
+    mention = judgement.mention
+    if judgement.verdict == SUPPORTED or mention is None or mention.may_end is None or mention.polarity != "present":
+        return judgement
+    before = judged[mention.may_end]
+    if before.verdict != SUPPORTED:
+        return replace(judgement, verdict=NOT_MEASURABLE, why="may be the end of what was told before")
+    has_ended = any(_MANNERS["fades"](event, evidence) for event in before.events)
+    return replace(judgement, verdict=SUPPORTED, why="came to its end") if has_ended else judgement
+
+
 def _worst(findings: list[Finding]) -> Finding:
     return min(findings, key=lambda finding: (CONTRADICTED, NOT_MEASURABLE, SUPPORTED).index(finding[0]))
 
@@ -190,6 +208,8 @@ def _find(mention: Mention, action: str, evidence: Evidence) -> list[EvidenceEve
     if not on_side:
         return _judge_side(action, str(mention.side), 0.0, evidence.duration_s, events, evidence)
     as_strong = [e for e in on_side if mention.intensity is None or _steps_apart(mention.intensity, e.intensity) <= 1]
+    if not as_strong and action in COARSE_ACTIONS:
+        return NOT_MEASURABLE, "how strongly a region moves depends on which of its actions it is"
     if not as_strong:
         return CONTRADICTED, f"said to be {mention.intensity}, measured as {on_side[0].intensity}"
     for manner in mention.manner:
@@ -201,12 +221,49 @@ def _find(mention: Mention, action: str, evidence: Evidence) -> list[EvidenceEve
                 CONTRADICTED,
                 f"is not {manner}: lasts from {as_strong[0].onset_s:.1f} to {as_strong[0].offset_s:.1f} s",
             )
+        if manner.startswith("only_") and (doubt := _doubt_about_others(manner, fitting, mention, evidence)):
+            return NOT_MEASURABLE, doubt
         as_strong = fitting
     return as_strong
 
 
+def _doubt_about_others(
+    manner: str, events: list[EvidenceEvent], mention: Mention, evidence: Evidence
+) -> str | None:
+    """Why nothing shows that there was no more of an action than `events`, earlier or later."""
+    side, action = mention.side or "both", events[0].action
+    if manner == "only_late":
+        return evidence.doubt_about(action, 0.0, max(events[0].onset_s - CLAIM_TOLERANCE_S, 0.0), side)
+    end_s = evidence.duration_s
+    return evidence.doubt_about(action, min(events[-1].offset_s + CLAIM_TOLERANCE_S, end_s), end_s, side)
+
+
 BRIEF_S, LONG_S, EDGE_S = 1.0, 1.5, 0.3
 SUDDEN_RISE_S, SLOW_RISE_S = 0.6, 0.3
+EDGE_SHARE = 0.2
+"""Part of the clip that is its start, or its end, for what is said to be there."""
+
+AT_EDGE_S = 0.1
+"""An event that begins or ends this near to the start or the end of the track was or is still under way there."""
+
+
+def _starts_by(event: EvidenceEvent, evidence: Evidence, share: float) -> bool:
+    return event.onset_s <= max(share * evidence.duration_s, EDGE_S)
+
+
+def _lasts_to(event: EvidenceEvent, evidence: Evidence, share: float) -> bool:
+    return event.offset_s >= min(share * evidence.duration_s, evidence.duration_s - EDGE_S)
+
+
+def _is_only_early(event: EvidenceEvent, evidence: Evidence) -> bool:
+    half_s = evidence.duration_s / 2
+    return _starts_by(event, evidence, 0.5) and all(e.onset_s < half_s for e in evidence.events_of(event.action))
+
+
+def _is_only_late(event: EvidenceEvent, evidence: Evidence) -> bool:
+    half_s = evidence.duration_s / 2
+    return _lasts_to(event, evidence, 0.5) and all(e.onset_s >= half_s for e in evidence.events_of(event.action))
+
 
 _MANNERS: Mapping[str, Callable[[EvidenceEvent, Evidence], bool]] = {
     "brief": lambda event, evidence: event.duration_s <= BRIEF_S,
@@ -216,8 +273,16 @@ _MANNERS: Mapping[str, Callable[[EvidenceEvent, Evidence], bool]] = {
     "again": lambda event, evidence: len(evidence.events_of(event.action)) > 1,
     "from_start": lambda event, evidence: event.onset_s <= EDGE_S,
     "to_end": lambda event, evidence: event.offset_s >= evidence.duration_s - EDGE_S,
-    "early": lambda event, evidence: event.onset_s <= evidence.duration_s / 2,
-    "late": lambda event, evidence: event.offset_s >= evidence.duration_s / 2,
+    "early": lambda event, evidence: _starts_by(event, evidence, 0.5),
+    "late": lambda event, evidence: _lasts_to(event, evidence, 0.5),
+    "at_start": lambda event, evidence: _starts_by(event, evidence, EDGE_SHARE),
+    "at_end": lambda event, evidence: _lasts_to(event, evidence, 1 - EDGE_SHARE),
+    "only_early": _is_only_early,
+    "only_late": _is_only_late,
+    "peak_early": lambda event, evidence: event.apex_s <= (event.onset_s + event.offset_s) / 2,
+    "peak_late": lambda event, evidence: event.apex_s >= (event.onset_s + event.offset_s) / 2,
+    "before_end": lambda event, evidence: event.onset_s < evidence.duration_s - 0.05,
+    "fades_before_end": lambda event, evidence: event.offset_s < evidence.duration_s - 0.05,
     "fades": lambda event, evidence: event.offset_s < evidence.duration_s - 0.05,
 }
 """What a manner asks of an event. Brief and long, sudden and slow overlap: between them either word is right."""
@@ -235,6 +300,9 @@ def _judge_order(order: Order, prose: str, judged: Mapping[int, Judgement]) -> J
     if order.kind == "together":
         fits = any(one.onset_s <= other.offset_s and other.onset_s <= one.offset_s for one, other in pairs)
         return _ordered(said, fits, "they are not at the same time")
+    if order.kind == "before_end":
+        fits = any(one.onset_s <= other.offset_s + ORDER_TOLERANCE_S for one, other in pairs)
+        return _ordered(said, fits, f"{second.said!r} ends first")
     fits = any(one.onset_s <= other.onset_s + ORDER_TOLERANCE_S for one, other in pairs)
     return _ordered(said, fits, f"{second.said!r} begins first")
 
@@ -244,16 +312,27 @@ def _ordered(said: str, fits: bool, why_not: str) -> Judgement:
 
 
 def _judge_stillness(prose: str, evidence: Evidence) -> Iterator[Judgement]:
-    for still in _STILL.finditer(prose.lower()):
-        of_face = [event for event in evidence.events if event.action not in HEAD_ACTIONS]
-        doubts = (evidence.doubt_about(action, 0.0, evidence.duration_s) for action in TOLD_ACTIONS)
-        doubt = next((doubt for doubt in doubts if doubt), None)
-        if of_face:
-            yield Judgement(still.group(), CONTRADICTED, f"{of_face[0].action} was measured")
-        elif doubt:
-            yield Judgement(still.group(), NOT_MEASURABLE, doubt)
-        else:
-            yield Judgement(still.group(), SUPPORTED, "nothing rose above rest")
+    """Whether the whole face was at rest when a text says so; what is said of one part of it is a mention."""
+    acting = [event for event in evidence.events if event.action not in HEAD_ACTIONS]
+    for when, start, end in still_spans(prose):
+        yield Judgement(prose[start:end], *_judge_rest(when, acting, evidence))
+
+
+def _judge_rest(when: str, acting: list[EvidenceEvent], evidence: Evidence) -> Finding:
+    start_s, end_s = 0.0, evidence.duration_s
+    if when == UNCLEAR:
+        return NOT_MEASURABLE, "it is not clear when the whole face is said to be at rest"
+    if when == EARLY:
+        end_s = min((event.onset_s for event in acting), default=end_s)
+        acting = [event for event in acting if event.onset_s <= AT_EDGE_S]
+    elif when == LATE:
+        start_s = max((event.offset_s for event in acting), default=start_s)
+        acting = [event for event in acting if event.offset_s >= evidence.duration_s - AT_EDGE_S]
+    if acting:
+        return CONTRADICTED, f"{acting[0].action} was measured"
+    doubts = (evidence.doubt_about(action, start_s, end_s) for action in TOLD_ACTIONS)
+    doubt = next((doubt for doubt in doubts if doubt), None)
+    return (NOT_MEASURABLE, doubt) if doubt else (SUPPORTED, "nothing rose above rest")
 
 
 def _judge_hidden(prose: str, evidence: Evidence) -> Iterator[Judgement]:

@@ -179,12 +179,15 @@ _PHRASES: dict[str, dict[str, str]] = {
         "from_start to_end": "from (start|beginning) to end; from the (start|beginning) to the end",
         "to_end": f"(right |)(to|till|until|up to|through to|past|beyond) the (very |)end{_TIME}; (stay|stays|remain|"
         "remains|staying|remaining) so; for the rest of (the time|the track|the clip|the video|it)",
-        "early": f"at first; initial(|ly); (right |)(at|in|near) the (very |)(start|beginning){_TIME}; early( on|); "
-        "(start|starts|starting|begin|begins|beginning) with; "
-        "(as|when) the (track|clip|video|recording) (starts|begins)",
-        "late": f"final(|ly); lastly; eventual(|ly); at last; "
-        f"(right |)(at|by|near|in|toward|towards) the (very |)end{_TIME}"
-        "; late; (end|ends|ending) with; (as|when) the (track|clip|video|recording) ends",
+        "early": f"at first; initial(|ly); (in|near) the beginning{_TIME}; near the (very |)start{_TIME}; early( on|); "
+        "(start|starts|starting|begin|begins|beginning) with",
+        "at_start": f"(right |)at the (very |)(start|beginning){_TIME}; right (in|near) the (very |)(start|beginning)"
+        f"{_TIME}; in the very beginning{_TIME}; (as|when) the (track|clip|video|recording) (starts|begins)",
+        "before_end": f"before the (very |)end{_TIME}",
+        "late": f"final(|ly); lastly; eventual(|ly); at last; (by|near|in|toward|towards) the (very |)end{_TIME}; late; "
+        "(end|ends|ending) with",
+        "at_end": f"(right |)at the (very |)end{_TIME}; right (by|near|in|toward|towards) the (very |)end{_TIME}; "
+        "(as|when) the (track|clip|video|recording) ends",
         "unclear": "soon; (each|one|every|this|the first|the last) time; (at|from) (one|some) point( on|); longer; "
         "first half; "
         "from time to time; times; in between; as before; in turn",
@@ -249,7 +252,7 @@ _PHRASES: dict[str, dict[str, str]] = {
         "seen; visible; build(|s); grow(|s|ing); reach(|es|ing); bring(|s|ing); give(|s); let(|s); track; clip; "
         "video; "
         "recording; region; area; time; moment; something; facial; action(|s); degree; extent; intensity; force; "
-        "strength; measured; told; way; to rest; from rest; beyond (it|rest); present; end"
+        "strength; measured; told; way; position; develop(|s|ing); emerg(e|es|ing); occur(|s|ring); to rest; from rest; beyond (it|rest); present; end"
     },
 }
 
@@ -405,5 +408,17 @@ UNDOES: dict[tuple[str, str], tuple[str, ...]] = {
     ("jaw", "close"): ("jaw_drop",),
     ("jaw", "raise"): ("jaw_drop",),
     ("lips", "close"): _LIPS_APART,
+    # These may as well be actions themselves.
+    ("brows", "lower"): _BOTH_BROWS,
+    ("inner_brows", "lower"): ("inner_brow_raise",),
+    ("outer_brows", "lower"): ("outer_brow_raise",),
+    ("brows", "raise"): ("brow_lower",),
+    ("cheeks", "lower"): ("cheek_raise",),
+    ("upper_lip", "lower"): ("upper_lip_raise",),
+    ("lower_lip", "raise"): ("lower_lip_drop",),
+    ("lip_corners", "lower"): ("lip_corner_raise",),
+    ("lip_corners", "raise"): ("lip_corner_lower",),
+    ("head", "lower"): ("head_raise",),
+    ("head", "raise"): ("head_lower",),
 }
 """The actions that a part and a verb bring to an end, as "the mouth closes" does after the mouth was said to open."""

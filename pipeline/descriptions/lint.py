@@ -22,7 +22,9 @@ class Fault:
 
 _PUNCTUATION = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026"
 _FRAGMENT = re.compile(r"[{}\[\]<>|_`#*=\\/@~^&%$]|\w+:\s*\"|^\s*\w+\s*:", re.MULTILINE)
-_LOOP = re.compile(r"\b(\w+)(?:\W+\1\b){2,}|\b(\w+(?:\W+\w+){1,11}?)(?:\W+\2\b)+")
+_LOOP = re.compile(
+    r"\b(\w+)(?:\W+\1\b){2,}|\b(\w+ +\w+)(?: +\2\b)+|\b(\w+(?:\W+\w+){2,11}?)(?:\W+\3\b)+"
+)  # "to the left, the left brow" is none
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
 _NUMBER = re.compile(r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|hundred|percent|seconds?)\b")
 
@@ -45,7 +47,8 @@ def fault_of_form(prose: str) -> Fault | None:
             f"says {number.group()!r}: numbers and seconds belong in claims, not in prose",
             number.group(),
         )
-    if loop := _LOOP.search(prose.lower()):
+    loops = filter(None, (_LOOP.search(sentence.lower()) for sentence in told))
+    if loop := next(loops, None):  # "to the left. The left brow" is none
         return Fault("prose_malformed", f"repeats itself: {loop.group()[:60]!r}", loop.group()[:60])
     if len(set(told)) < len(told):
         return Fault("prose_malformed", "says the same sentence twice")

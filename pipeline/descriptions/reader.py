@@ -7,13 +7,18 @@ from collections.abc import Iterable
 from pipeline.descriptions.clauses import Clause, Token
 from pipeline.descriptions.lexicon import REGION_OF_PART
 from pipeline.descriptions.sayings import Saying, nothing_known, sayings_of
+from pipeline.descriptions.stillness import tells_stillness, when_still
 
 _MODIFIERS = ("intensity", "manner", "hold", "still")
 _FOR_EVER = ("long", "from_start", "to_end")
+_ENDS = ("early", "late", "at_start", "at_end", "from_start", "to_end")
 
 
 class Reader:
-    """Reads clause after clause. `said_in[i]` is what clause i says, `went_on_in[i]` what of before it says more of."""
+    """Reads clause after clause. `said_in[i]` is what clause i says, `went_on_in[i]` what of before it says more of.
+
+    `still` lists where the whole face is said to be at rest, and when; `still_in` are the clauses that say so.
+    """
 
     def __init__(self, all_clauses: list[Clause], questions: set[int]) -> None:
         self.clauses = all_clauses
@@ -22,12 +27,14 @@ class Reader:
         self.said_in: list[list[Saying]] = []
         self.went_on_in: list[list[Saying]] = []
         self.hidden: list[tuple[str, int, int]] = []
+        self.still: list[tuple[str, int, int]] = []
+        self.still_in: set[int] = set()
         self._pending: list[Token] = []  # modifiers that wait for the clause that they are said of
         self._last: list[Saying] = []  # of the last clause that said something
         self._last_in_sentence: list[Saying] = []
 
     def read(self) -> None:
-        """Fill `said`, `said_in`, `went_on_in` and `hidden`."""
+        """Fill `said`, `said_in`, `went_on_in`, `hidden`, `still` and `still_in`."""
         for place, clause in enumerate(self.clauses):
             if place and clause.sentence != self.clauses[place - 1].sentence:
                 self._end_sentence()
@@ -42,11 +49,15 @@ class Reader:
         self._pending, self._last_in_sentence = [], []
 
     def _read_clause(self, place: int, clause: Clause) -> None:
-        if self._is_hidden(place, clause):
+        if self._is_hidden(place, clause) or self._is_still(place, clause):
             return
         carried = list(dict.fromkeys(part for saying in self._last_in_sentence for part in saying.parts))
         told, free_sides = sayings_of(clause, carried)
+        if (again := self._of_same_verb(clause, told)) and not all(saying.actions for saying in told):
+            told, free_sides = sayings_of(clause, again)
         told = [saying for saying in told if not self._undoes(place, saying)]
+        for saying in told:
+            _read_hold(clause, saying)
         is_reference = not told and bool(self.went_on_in[place] or clause.of_kind("fade", "hold", "last", "peak"))
         if told:
             self._judge(place, clause, told)
@@ -93,16 +104,42 @@ class Reader:
             self.hidden.append((region, start, end))
         return True
 
+    # --- the face as a whole
+
+    def _is_still(self, place: int, clause: Clause) -> bool:
+        """Whether the clause, or one that only says when, is of the rest of the whole face."""
+        follows = place > 0 and place - 1 in self.still_in and self.clauses[place - 1].sentence == clause.sentence
+        says_when = follows and not clause.saying and bool(clause.of_kind("manner")) and clause.joint == ","
+        if says_when or not tells_stillness(clause, follows):
+            return says_when
+        is_after_action = any(saying.polarity == "present" for saying in self._last_in_sentence)
+        when = when_still(self.clauses, place, is_after_action=is_after_action)
+        self.still.append((when, clause.tokens[0].start, clause.tokens[-1].end))
+        self.still_in.add(place)
+        self._pending = []
+        return True
+
     # --- clauses that speak of what was told before
 
     def _undoes(self, place: int, saying: Saying) -> bool:
         """Whether a saying such as "the mouth closes" only tells the end of one before it."""
-        before = [other for other in self.said if set(other.actions) & set(saying.undoes)]
+        before = [o for o in self.said if set(o.actions) & set(saying.undoes) and o.polarity == "present"]
+        if before and saying.actions:
+            saying.may_end = before[-1]
         if not before or saying.actions:
             return False
         before[-1].manners.append("fades")
         self.went_on_in[place].append(before[-1])
         return True
+
+    def _of_same_verb(self, clause: Clause, told: list[Saying]) -> list[Token]:
+        """The parts that did the same before in the sentence: "the eyes close while the mouth moves, then close again"."""
+        if clause.of_kind("part", "nobody", "face") or len(told) != 1:
+            return []
+        sentence = [saying for at in range(len(self.said_in)) if self.clauses[at].sentence == clause.sentence
+                    for saying in self.said_in[at]]  # fmt: skip
+        same = [saying for saying in sentence if saying.head.name == told[0].head.name and saying.parts]
+        return list(same[-1].parts) if same else []
 
     def _fade(self, place: int, clause: Clause, told: list[Saying]) -> list[Saying]:
         """Note that what is told ends, as in "the smile fades"; what was told before is not told a second time."""
@@ -220,7 +257,9 @@ class Reader:
         for only in clause.of_kind("only"):
             after = [token for token in clause.tokens if token.start >= only.end and token.kind != "determiner"]
             before = [token for token in clause.tokens if token.end <= only.start]
-            if only.text == "alone" or (after and after[0].kind in ("part", "alone", "motion") and not before):
+            is_of_subject = not any(token.kind in ("part", "nobody", "verb", "alone", "motion") for token in before)
+            is_of_rest = after and after[0].kind in ("part", "alone", "motion", "adverb") and is_of_subject
+            if only.text == "alone" or is_of_rest:
                 for saying in told:
                     saying.polarity = "unclear"
 
@@ -260,8 +299,25 @@ class Reader:
             other.polarity = "unclear"
 
 
+def _read_hold(clause: Clause, saying: Saying) -> None:
+    """ "The eyes stay open" and "the jaw stays closed" deny what would bring that to an end."""
+    if saying.undoes and not saying.actions and clause.of_kind("hold") and saying.head.name in ("open", "close"):
+        saying.actions, saying.is_rest = saying.undoes, True
+
+
 def _modifiers(clause: Clause, free_sides: list[Token]) -> list[Token]:
-    return [*clause.of_kind(*_MODIFIERS), *free_sides]
+    return [*(_only_at(clause, token) for token in clause.of_kind(*_MODIFIERS)), *free_sides]
+
+
+def _only_at(clause: Clause, token: Token) -> Token:
+    """ "only at the end" says of all the time before that nothing was."""
+    if token.kind != "manner" or token.name not in _ENDS:
+        return token
+    place = clause.tokens.index(token)
+    is_last = place == len(clause.tokens) - 2 and clause.tokens[-1].kind == "only"
+    is_limited = is_last or (place > 0 and clause.tokens[place - 1].kind == "only")
+    name = {"at_start": "early", "at_end": "late"}.get(token.name, token.name)
+    return Token(token.kind, f"only_{name}", token.text, token.start, token.end) if is_limited else token
 
 
 def _apply(saying: Saying, token: Token) -> None:
@@ -286,7 +342,6 @@ def _manners_of(token: Token) -> list[str]:
 
 def _apply_to_course(saying: Saying, token: Token, is_ending: bool, is_peak: bool) -> None:
     """Note what is said of the way in which an action ends or peaks."""
-    timed = ("early", "late", "from_start", "to_end")
     if is_ending:
         if token.kind == "manner" and token.name not in ("again", "brief fades"):  # "eases again" is back to rest
             saying.manners += [f"fades_{name}" for name in _manners_of(token)]
@@ -296,7 +351,7 @@ def _apply_to_course(saying: Saying, token: Token, is_ending: bool, is_peak: boo
             saying.manners.append("fades_unclear")
         elif token.kind.startswith("side"):
             saying.sides.add("unclear")
-    elif is_peak and token.kind == "manner" and token.name in timed:
+    elif is_peak and token.kind == "manner" and token.name in _ENDS:
         saying.manners.append(f"peak_{token.name}")
     else:
         _apply(saying, token)

@@ -140,7 +140,7 @@ def _facts(unit: Unit, config: RefineConfig) -> dict[str, str]:
 
 def _label_of(unit: Unit, config: RefineConfig) -> str | None:
     """The label that the writer may see: of a video that is only ever trained on."""
-    if config.label == "never":
+    if config.label == "never" or not read_prompt(config.prompt).label:
         return None
     video = unit.row(VIDEOS)
     return str(video["label"]) if video["label"] and video["split"] == TRAIN else None

@@ -21,7 +21,8 @@ _BEFORE_PART = ("determiner", "intensity", "manner", "only")
 class Saying:
     """What one verb or noun of a clause says of one part; the reader adds to it what later clauses say.
 
-    `undoes` are the actions that it brings to an end, if it does; `is_rest` means that the actions are denied by a
+    `undoes` are the actions that it brings to an end, if it does, and `may_end` what it may only tell the end of, as
+    "then they lower" does after "the brows rise"; `is_rest` means that the actions are denied by a
     word such as "motionless"; `names_side` that "to the left" says where to.
     """
 
@@ -37,6 +38,7 @@ class Saying:
     intensities: set[str] = field(default_factory=set)
     manners: list[str] = field(default_factory=list)
     polarity: str = "present"
+    may_end: Saying | None = None
 
     @property
     def start(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.descriptions.clauses import Clause, Token
 from pipeline.descriptions.sayings import Saying
@@ -15,21 +15,32 @@ _LAST_WORDS = ("finally", "lastly", "eventually", "at last", "last")
 
 
 def orders_of(
-    clauses: Sequence[Clause], said_in: Sequence[list[Saying]], went_on_in: Sequence[list[Saying]]
+    clauses: Sequence[Clause],
+    said_in: Sequence[list[Saying]],
+    went_on_in: Sequence[list[Saying]],
+    still_in: Collection[int],
 ) -> Iterator[Found]:
-    """Every order that a connective of `clauses` says, with what each clause says and what it says more of."""
-    yield from _Sequence(clauses, said_in, went_on_in).orders()
+    """Every order that a connective of `clauses` says, with what each clause says and what it says more of.
+
+    `still_in` are the clauses that say that the whole face is at rest.
+    """
+    yield from _Sequence(clauses, said_in, went_on_in, still_in).orders()
 
 
 class _Sequence:
     """The clauses of one text, walked from connective to connective."""
 
     def __init__(
-        self, clauses: Sequence[Clause], said_in: Sequence[list[Saying]], went_on_in: Sequence[list[Saying]]
+        self,
+        clauses: Sequence[Clause],
+        said_in: Sequence[list[Saying]],
+        went_on_in: Sequence[list[Saying]],
+        still_in: Collection[int],
     ) -> None:
         self.clauses = clauses
         self.said_in = said_in
         self.went_on_in = went_on_in
+        self.still_in = still_in
 
     def orders(self) -> Iterator[Found]:
         """Every order, connective after connective."""
@@ -46,7 +57,9 @@ class _Sequence:
 
     def _of_adverb(self, place: int, token: Token) -> Iterator[Found]:
         target = self._target(place)
-        told = self._block(target)
+        told = self.said_in[place] if self._is_trailing(place, token) else self._block(target)
+        if token.name == "then" and self._is_beside_rest(place, target):
+            return  # "at first the face is at rest, then ..."
         if token.name == "first":
             yield from _pairs("before", told, self._next_block(target), token)
         elif token.name == "together":
@@ -59,6 +72,17 @@ class _Sequence:
             yield from _pairs("before", told, earlier, token)
         else:
             yield from _pairs("before", earlier, told, token)
+
+    def _is_trailing(self, place: int, token: Token) -> bool:
+        """Whether it stands after what it is said of, in "... and the jaw drops later"."""
+        clause = self.clauses[place]
+        is_after = bool(clause.saying) and token.start > clause.saying[0].start
+        return is_after and clause.joint == "and" and token.name == "then"
+
+    def _is_beside_rest(self, place: int, target: int | None) -> bool:
+        """Whether the connective stands before, or next after, a clause of the rest of the whole face."""
+        before = next((at for at in range(place - 1, -1, -1) if self._says(at) or at in self.still_in), None)
+        return target in self.still_in or before in self.still_in
 
     def _of_simultaneity(self, place: int, told: list[Saying], token: Token) -> Iterator[Found]:
         saying = self.clauses[place].saying
@@ -113,8 +137,10 @@ class _Sequence:
             yield "unclear", None, None, token
 
     def _beside_ending(self, token: Token, gone_on: list[Saying], partner: list[Saying]) -> Iterator[Found]:
-        if token.name == "after" and partner and not any(saying in partner for saying in gone_on):
+        if token.name == "after" and _are_apart(gone_on, partner):
             yield from _pairs("before", gone_on, partner, token)
+        elif token.name == "before" and token.text not in ("until", "till") and _are_apart(gone_on, partner):
+            yield from _pairs("before_end", partner, gone_on, token)
         elif not partner or not all(saying in partner for saying in gone_on):
             yield "unclear", None, None, token
 
@@ -145,12 +171,12 @@ class _Sequence:
 
     def _target(self, place: int) -> int | None:
         """The clause that a connective in clause `place` is about: that one, or the next if it says nothing itself."""
-        if self._says(place):
+        if self._says(place) or place in self.still_in:
             return place
         if self.clauses[place].saying:
             return None
         after = (at for at in range(place + 1, len(self.clauses)) if self._in_sentence(place, at))
-        return next((at for at in after if self._says(at)), None)
+        return next((at for at in after if self._says(at) or at in self.still_in), None)
 
     def _block_start(self, place: int) -> int:
         while place and self.clauses[place].joint in _JOINED and self._in_sentence(place, place - 1):
@@ -205,6 +231,10 @@ class _Sequence:
         clause = self.clauses[place]
         is_then = clause.joint == "then" or any(token.name == "then" for token in clause.of_kind("adverb"))
         return is_then and self._says(place)
+
+
+def _are_apart(gone_on: list[Saying], partner: list[Saying]) -> bool:
+    return bool(partner) and not any(saying in partner for saying in gone_on)
 
 
 def _among(told: list[Saying], token: Token) -> Iterator[Found]:

@@ -71,7 +71,9 @@ def test_status_and_gallery(root: Path, facescribe: Facescribe) -> None:
     assert (root / "gallery.html").stat().st_size > 50_000
 
 
-@pytest.mark.parametrize("command", ["build", "show", "status", "log", "diff", "gallery", "serve", "assets"])
+@pytest.mark.parametrize(
+    "command", ["build", "show", "status", "log", "diff", "gallery", "audit", "serve", "synth", "assets"]
+)
 def test_every_command_is_documented_where_people_look(command: str, facescribe: Facescribe) -> None:
     assert command in (Path(__file__).parents[2] / "README.md").read_text()
     helped = facescribe(command, "--help")

@@ -111,3 +111,9 @@ def test_the_python_of_the_readme_runs_as_printed(corpus: Corpus, monkeypatch: p
     exec(block.replace('"data/corpus"', repr(str(corpus.store.root))), names)
     assert names["curves"].shape[1] == 52
     assert len(names["clips"]) == 1
+
+
+def test_texts_of_a_split_are_those_of_its_videos(corpus: Corpus) -> None:
+    (row,) = corpus.texts_of_split(None).to_dict(orient="records")
+    assert row["text"] and not row["saw_label"] and row["path"] == "single_face.mp4"
+    assert corpus.texts_of_split("train").empty
