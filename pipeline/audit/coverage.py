@@ -87,9 +87,11 @@ def _told_of(statements: Iterable[Judgement]) -> list[Judgement]:
 
 
 def _tells(claim: Claim, event: EvidenceEvent) -> bool:
-    is_same_side = claim.side == event.side or (claim.side in _WHOLE and event.side in _WHOLE)
     is_same_time = claim.start_s <= event.offset_s and event.onset_s <= claim.end_s
-    return bool(claim.action == event.action and is_same_side and is_same_time)
+    if event.action in COARSE_ACTIONS:  # told by whatever finer is told of its region
+        return is_same_time and claim.region == COARSE_ACTIONS[event.action].region
+    is_same_side = claim.side == event.side or (claim.side in _WHOLE and event.side in _WHOLE)
+    return is_same_time and is_same_side and bool(claim.action == event.action)
 
 
 # --- figures

@@ -10,13 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pipeline.descriptions.clauses import clauses, sentences, tokens
+from pipeline.descriptions.clauses import clauses, sentences
 from pipeline.descriptions.lexicon import REGION_OF_PART
 from pipeline.descriptions.reader import Reader
 from pipeline.descriptions.sayings import Saying
 from pipeline.descriptions.sequence import orders_of
 
-__all__ = ["REGION_OF_PART", "Mention", "Order", "hidden_parts", "mentions", "orders", "parts", "sentences", "still_spans"]
+__all__ = [
+    "REGION_OF_PART",
+    "Mention",
+    "Order",
+    "hidden_parts",
+    "mentions",
+    "orders",
+    "parts",
+    "sentences",
+    "still_spans",
+]
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,9 @@ class Mention:
     `actions` are the actions that it may mean, any of which supports it; none: a phrase that means no known action.
     `side` is left, right, both, one (unsaid which), unclear or None (not said). `polarity` is present, absent or
     unclear. `intensity` is slight, moderate, strong, unclear or None. `manner` holds words out of brief, long, sudden,
-    slow, again, from_start, to_end, early, late, at_start, at_end, fades (its end is told) and unclear; what is said of
-    the way it ends is prefixed as in "fades_slow", of its peak as in "peak_late", what excludes all else as "only_late".
+    slow, again, from_start, to_end, early, late, at_start, at_end, fades (its end is told) and unclear; what is said
+    of the way it ends is prefixed as in "fades_slow", of its peak as in "peak_late", what excludes all other times as
+    in "only_late". A denial is for_a_time if words limit it, as in "the mouth stays closed, then opens".
     `start` and `end` are characters of the text, `order` counts the mentions from 0.
     """
 
@@ -76,7 +87,7 @@ def hidden_parts(text: str) -> list[tuple[str, int, int]]:
 
 
 def still_spans(text: str) -> list[tuple[str, int, int]]:
-    """Where `text` says that the whole face is at rest: one of the times of `stillness`, and the clause's characters."""
+    """Where `text` says that the whole face is at rest: one of the times in `stillness`, and the characters."""
     return list(_read(text).still)
 
 
@@ -107,7 +118,7 @@ def _read(text: str) -> _Reading:
     for kind, first, second, token in orders_of(reader.clauses, reader.said_in, reader.went_on_in, reader.still_in):
         one, other = (None if saying is None else number_of[id(saying)] for saying in (first, second))
         found.append(Order(kind, one, other, token.start, token.end))
-    named = tuple(token.name for token in tokens(text) if token.kind == "part")
+    named = tuple(part.name for clause in reader.clauses for part in clause.of_kind("part"))
     return _Reading(told, tuple(dict.fromkeys(found)), tuple(reader.hidden), tuple(reader.still), named)
 
 

@@ -22,7 +22,7 @@ from pipeline.descriptions.claims import (
 )
 from pipeline.descriptions.evidence import ROUNDING_S, Evidence, EvidenceEvent
 from pipeline.descriptions.stillness import EARLY, LATE, UNCLEAR
-from schemas.actions import COARSE_ACTIONS, HEAD_ACTIONS, INTENSITIES, TOLD_ACTIONS
+from schemas.actions import COARSE_ACTIONS, FACIAL_ACTIONS, HEAD_ACTIONS, INTENSITIES, TOLD_ACTIONS
 from schemas.answer import Claim
 
 CLAIM_TOLERANCE_S = 0.3
@@ -170,7 +170,10 @@ def _judge_mention(mention: Mention, prose: str, evidence: Evidence) -> Judgemen
     if mention.polarity == "absent":
         side = mention.side if mention.side in ("left", "right") else "both"
         findings = [_judge_absence(action, side, 0.0, evidence.duration_s, evidence) for action in mention.actions]
-        return Judgement(said, *_worst(findings), mention)
+        verdict, why = _worst(findings)
+        if verdict == CONTRADICTED and "for_a_time" in mention.manner:
+            verdict, why = NOT_MEASURABLE, f"it is not clear when that is denied, and {why}"
+        return Judgement(said, verdict, why, mention)
     if mention.polarity != "present" or "unclear" in (mention.side, mention.intensity):
         return Judgement(said, NOT_MEASURABLE, "it is not clear what is said or whether it is denied", mention)
     found = [_find(mention, action, evidence) for action in mention.actions]
@@ -191,7 +194,7 @@ def _as_ending(judgement: Judgement, judged: Mapping[int, Judgement], evidence: 
     if before.verdict != SUPPORTED:
         return replace(judgement, verdict=NOT_MEASURABLE, why="may be the end of what was told before")
     has_ended = any(_MANNERS["fades"](event, evidence) for event in before.events)
-    return replace(judgement, verdict=SUPPORTED, why="came to its end") if has_ended else judgement
+    return Judgement(judgement.said, SUPPORTED, "came to its end") if has_ended else judgement
 
 
 def _worst(findings: list[Finding]) -> Finding:
@@ -227,12 +230,10 @@ def _find(mention: Mention, action: str, evidence: Evidence) -> list[EvidenceEve
     return as_strong
 
 
-def _doubt_about_others(
-    manner: str, events: list[EvidenceEvent], mention: Mention, evidence: Evidence
-) -> str | None:
+def _doubt_about_others(manner: str, events: list[EvidenceEvent], mention: Mention, evidence: Evidence) -> str | None:
     """Why nothing shows that there was no more of an action than `events`, earlier or later."""
     side, action = mention.side or "both", events[0].action
-    if manner == "only_late":
+    if manner in ("only_late", "only_at_end"):
         return evidence.doubt_about(action, 0.0, max(events[0].onset_s - CLAIM_TOLERANCE_S, 0.0), side)
     end_s = evidence.duration_s
     return evidence.doubt_about(action, min(events[-1].offset_s + CLAIM_TOLERANCE_S, end_s), end_s, side)
@@ -255,14 +256,12 @@ def _lasts_to(event: EvidenceEvent, evidence: Evidence, share: float) -> bool:
     return event.offset_s >= min(share * evidence.duration_s, evidence.duration_s - EDGE_S)
 
 
-def _is_only_early(event: EvidenceEvent, evidence: Evidence) -> bool:
-    half_s = evidence.duration_s / 2
-    return _starts_by(event, evidence, 0.5) and all(e.onset_s < half_s for e in evidence.events_of(event.action))
+def _all_begin_early(event: EvidenceEvent, evidence: Evidence) -> bool:
+    return all(other.onset_s < evidence.duration_s / 2 for other in evidence.events_of(event.action))
 
 
-def _is_only_late(event: EvidenceEvent, evidence: Evidence) -> bool:
-    half_s = evidence.duration_s / 2
-    return _lasts_to(event, evidence, 0.5) and all(e.onset_s >= half_s for e in evidence.events_of(event.action))
+def _all_begin_late(event: EvidenceEvent, evidence: Evidence) -> bool:
+    return all(other.onset_s >= evidence.duration_s / 2 for other in evidence.events_of(event.action))
 
 
 _MANNERS: Mapping[str, Callable[[EvidenceEvent, Evidence], bool]] = {
@@ -277,8 +276,14 @@ _MANNERS: Mapping[str, Callable[[EvidenceEvent, Evidence], bool]] = {
     "late": lambda event, evidence: _lasts_to(event, evidence, 0.5),
     "at_start": lambda event, evidence: _starts_by(event, evidence, EDGE_SHARE),
     "at_end": lambda event, evidence: _lasts_to(event, evidence, 1 - EDGE_SHARE),
-    "only_early": _is_only_early,
-    "only_late": _is_only_late,
+    "only_early": _all_begin_early,
+    "only_late": _all_begin_late,
+    "only_at_start": lambda event, evidence: (
+        _starts_by(event, evidence, EDGE_SHARE) and _all_begin_early(event, evidence)
+    ),
+    "only_at_end": lambda event, evidence: (
+        _lasts_to(event, evidence, 1 - EDGE_SHARE) and _all_begin_late(event, evidence)
+    ),
     "peak_early": lambda event, evidence: event.apex_s <= (event.onset_s + event.offset_s) / 2,
     "peak_late": lambda event, evidence: event.apex_s >= (event.onset_s + event.offset_s) / 2,
     "before_end": lambda event, evidence: event.onset_s < evidence.duration_s - 0.05,
@@ -338,11 +343,26 @@ def _judge_rest(when: str, acting: list[EvidenceEvent], evidence: Evidence) -> F
 def _judge_hidden(prose: str, evidence: Evidence) -> Iterator[Judgement]:
     """What is said not to be measurable must not have been measured."""
     for region, start, end in hidden_parts(prose):
-        regions = {TOLD_ACTIONS[span.action].region for span in evidence.unclear if span.why != "in_between"}
-        if evidence.unmeasured or region in regions or (region == "face" and regions):
+        if evidence.unmeasured or _is_hidden_for_a_time(region, evidence) or _is_unknown(region, evidence):
             yield Judgement(prose[start:end], SUPPORTED, "was not measured")
         else:
             yield Judgement(prose[start:end], CONTRADICTED, "every frame of it was measured")
+
+
+def _is_hidden_for_a_time(region: str, evidence: Evidence) -> bool:
+    """Whether something kept the region from being seen; of the whole face `unmeasured` says so."""
+    hidden = {"far_side", "turned", "small", "covered"}
+    return any(span.why in hidden and TOLD_ACTIONS[span.action].region == region for span in evidence.unclear)
+
+
+def _is_unknown(region: str, evidence: Evidence) -> bool:
+    """Whether of nothing that the region, or "face" for all of it, can do is known whether it did it."""
+    actions = [action for action, facial in FACIAL_ACTIONS.items() if region in ("face", facial.region)]
+    is_known = (
+        evidence.events_of(action) or evidence.doubt_about(action, 0.0, evidence.duration_s) is None
+        for action in actions
+    )
+    return not any(is_known)
 
 
 def _judge_parts(prose: str, told: list[Mention]) -> Iterator[Judgement]:

@@ -184,8 +184,8 @@ _PHRASES: dict[str, dict[str, str]] = {
         "at_start": f"(right |)at the (very |)(start|beginning){_TIME}; right (in|near) the (very |)(start|beginning)"
         f"{_TIME}; in the very beginning{_TIME}; (as|when) the (track|clip|video|recording) (starts|begins)",
         "before_end": f"before the (very |)end{_TIME}",
-        "late": f"final(|ly); lastly; eventual(|ly); at last; (by|near|in|toward|towards) the (very |)end{_TIME}; late; "
-        "(end|ends|ending) with",
+        "late": f"final(|ly); lastly; eventual(|ly); at last; (by|near|in|toward|towards) the (very |)end{_TIME}; "
+        "late; (end|ends|ending) with",
         "at_end": f"(right |)at the (very |)end{_TIME}; right (by|near|in|toward|towards) the (very |)end{_TIME}; "
         "(as|when) the (track|clip|video|recording) ends",
         "unclear": "soon; (each|one|every|this|the first|the last) time; (at|from) (one|some) point( on|); longer; "
@@ -251,8 +251,9 @@ _PHRASES: dict[str, dict[str, str]] = {
         "show(|s|n|ing); "
         "seen; visible; build(|s); grow(|s|ing); reach(|es|ing); bring(|s|ing); give(|s); let(|s); track; clip; "
         "video; "
-        "recording; region; area; time; moment; something; facial; action(|s); degree; extent; intensity; force; "
-        "strength; measured; told; way; position; develop(|s|ing); emerg(e|es|ing); occur(|s|ring); to rest; from rest; beyond (it|rest); present; end"
+        "recording; (during|in|over|within) (the|this) (track|clip|video); region; area; time; moment; something; "
+        "facial; action(|s); degree; extent; intensity; force; strength; measured; told; way; position; "
+        "develop(|s|ing); emerg(e|es|ing); occur(|s|ring); to rest; from rest; beyond (it|rest); present; end"
     },
 }
 
@@ -374,6 +375,8 @@ MEANS: dict[tuple[str, str], tuple[str, ...]] = {
     ("lips", "suck"): ("lip_suck",),
     ("lips", "open"): _LIPS_APART,
     ("lips", "open_wide"): _LIPS_APART,
+    **{("mouth", f"{verb}_raise"): ("lip_corner_raise",) for verb in ("pull", "turn")},
+    **{("mouth", f"{verb}_lower"): ("lip_corner_lower",) for verb in ("pull", "turn")},
     ("mouth", "open"): ("jaw_drop",),
     ("mouth", "open_wide"): ("jaw_drop",),
     ("jaw", "lower"): ("jaw_drop",),

@@ -23,7 +23,7 @@ class Fault:
 _PUNCTUATION = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026"
 _FRAGMENT = re.compile(r"[{}\[\]<>|_`#*=\\/@~^&%$]|\w+:\s*\"|^\s*\w+\s*:", re.MULTILINE)
 _LOOP = re.compile(
-    r"\b(\w+)(?:\W+\1\b){2,}|\b(\w+ +\w+)(?: +\2\b)+|\b(\w+(?:\W+\w+){2,11}?)(?:\W+\3\b)+"
+    r"\b(\w+)(?:\W+\1\b){2,}|\b(\w+ +\w+)(?: +\2\b|(?:\W+\2\b){2,})|\b(\w+(?:\W+\w+){2,11}?)(?:\W+\3\b)+"
 )  # "to the left, the left brow" is none
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
 _NUMBER = re.compile(r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|hundred|percent|seconds?)\b")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline.descriptions.clauses import Clause, Token
 from pipeline.descriptions.lexicon import REGION_OF_PART
 from pipeline.descriptions.sayings import Saying, nothing_known, sayings_of
-from pipeline.descriptions.stillness import tells_stillness, when_still
+from pipeline.descriptions.stillness import is_for_a_time, tells_stillness, when_still
 
 _MODIFIERS = ("intensity", "manner", "hold", "still")
 _FOR_EVER = ("long", "from_start", "to_end")
@@ -42,6 +42,10 @@ class Reader:
             self.went_on_in.append([])
             self._read_clause(place, clause)
         self._end_sentence()
+        for place, told in enumerate(self.said_in):
+            for saying in told:
+                if saying.polarity == "absent" and is_for_a_time(self.clauses, place):
+                    saying.manners.append("for_a_time")
 
     def _end_sentence(self) -> None:
         if self._pending:
@@ -133,7 +137,7 @@ class Reader:
         return True
 
     def _of_same_verb(self, clause: Clause, told: list[Saying]) -> list[Token]:
-        """The parts that did the same before in the sentence: "the eyes close while the mouth moves, then close again"."""
+        """The parts that did it before, as in "the eyes close while the mouth moves, then close again"."""
         if clause.of_kind("part", "nobody", "face") or len(told) != 1:
             return []
         sentence = [saying for at in range(len(self.said_in)) if self.clauses[at].sentence == clause.sentence
@@ -181,6 +185,10 @@ class Reader:
     def _refer(self, place: int, clause: Clause, free_sides: list[Token]) -> None:
         """Read a clause that says how something told before went on: "it eases", "and lasts to the end"."""
         targets = self.went_on_in[place] or self._referred(clause)
+        both = [token for token in free_sides if token.text == "both"]
+        if both and clause.of_kind("fade") and not clause.of_kind("part"):  # "then both relax"
+            targets = [saying for saying in self.said if saying.polarity == "present"][-2:]
+            free_sides = [token for token in free_sides if token not in both] if len(targets) == 2 else free_sides
         is_doubtful = clause.of_kind("not", "hedge") or clause.joint in ("not_open", "hedge_open")
         comes_back = any(token.name == "return" for token in clause.of_kind("fade"))
         if not targets or is_doubtful or (comes_back and any("fades" in target.manners for target in targets)):
@@ -316,8 +324,7 @@ def _only_at(clause: Clause, token: Token) -> Token:
     place = clause.tokens.index(token)
     is_last = place == len(clause.tokens) - 2 and clause.tokens[-1].kind == "only"
     is_limited = is_last or (place > 0 and clause.tokens[place - 1].kind == "only")
-    name = {"at_start": "early", "at_end": "late"}.get(token.name, token.name)
-    return Token(token.kind, f"only_{name}", token.text, token.start, token.end) if is_limited else token
+    return Token(token.kind, f"only_{token.name}", token.text, token.start, token.end) if is_limited else token
 
 
 def _apply(saying: Saying, token: Token) -> None:

@@ -251,7 +251,9 @@ def _of_motion(clause: Clause, place: int) -> list[Saying]:
     if not told and before >= 0 and tokens[before].kind == "part":
         told = _chain(tokens, before, -1)
     if told:
-        return [Saying(MEANS.get((part.name, "move"), ()), motion, (part,)) for part in told]
+        where = tokens[place - 1] if place else motion  # "an upward movement of the lip corners"
+        way = _TOWARD.get(where.name, where.name) if where.kind == "direction" else "move"
+        return [Saying(MEANS.get((part.name, way), ()), motion, (part,)) for part in told]
     is_known = before >= 0 and tokens[before].text in ("the", "this", "that", "these", "their", "its")
     return [] if is_known or clause.of_kind("not", "not_open", "hidden") else [nothing_known(motion)]
 

@@ -57,7 +57,7 @@ class _Sequence:
 
     def _of_adverb(self, place: int, token: Token) -> Iterator[Found]:
         target = self._target(place)
-        told = self.said_in[place] if self._is_trailing(place, token) else self._block(target)
+        told = self._block(target)
         if token.name == "then" and self._is_beside_rest(place, target):
             return  # "at first the face is at rest, then ..."
         if token.name == "first":
@@ -71,13 +71,8 @@ class _Sequence:
         elif token.name == "before":
             yield from _pairs("before", told, earlier, token)
         else:
-            yield from _pairs("before", earlier, told, token)
-
-    def _is_trailing(self, place: int, token: Token) -> bool:
-        """Whether it stands after what it is said of, in "... and the jaw drops later"."""
-        clause = self.clauses[place]
-        is_after = bool(clause.saying) and token.start > clause.saying[0].start
-        return is_after and clause.joint == "and" and token.name == "then"
+            is_end = target is not None and set(told) <= set(self.went_on_in[target])  # "then a smile fades"
+            yield from _pairs("before_end" if is_end else "before", earlier, told, token)
 
     def _is_beside_rest(self, place: int, target: int | None) -> bool:
         """Whether the connective stands before, or next after, a clause of the rest of the whole face."""
@@ -110,21 +105,38 @@ class _Sequence:
         if token.name == "then":
             yield from self._of_adverb(place, token)
             return
-        if token.name == "after" and self._is_alone(place):  # "soon after, ..."
-            yield from self._of_adverb(place, token)
+        if token.name == "after" and self._is_alone(place):
+            yield from self._of_after(place, token)
             return
         told, gone_on = self._block(place), self.went_on_in[place]
         partner, partner_goes_on = self._partner(place)
         if token.name == "with" and not told and not gone_on and not self.clauses[place].saying:
             return  # "with moderate strength"
-        if told and partner:
+        if told and partner and token.name == "before" and set(told) <= set(gone_on):
+            yield from self._beside_ending(token, told, partner)  # "... before the smile fades"
+        elif told and partner and token.name == "after" and set(partner) <= set(partner_goes_on):
+            yield from _pairs("before_end", told, partner, token)  # "a smile fades after ..."
+        elif told and partner:
             yield from self._beside(token, told, partner)
         elif gone_on and not told:
-            yield from self._beside_ending(token, gone_on, partner)
+            following = self._following(place) if self.clauses[place].of_kind("hold") else []
+            if token.name == "together" and following and (partner == following or set(gone_on) <= set(partner)):
+                yield from _pairs("together", gone_on, following, token)  # "..., and while it is held, the jaw drops"
+            else:
+                yield from self._beside_ending(token, gone_on, partner)
         elif told and partner_goes_on and token.name in ("before", "together", "with"):
             yield from self._beside(token, told, partner_goes_on)  # what ends before it began before it
         else:
             yield "unclear", None, None, token
+
+    def _of_after(self, place: int, token: Token) -> Iterator[Found]:
+        """ "Soon after, the jaw drops" and "the jaw drops soon after"."""
+        is_last = place + 1 == len(self.clauses) or not self._in_sentence(place, place + 1)
+        earlier = self._earlier(place - 1) if is_last and place and self._in_sentence(place, place - 1) else []
+        if earlier and self.said_in[place - 1]:
+            yield from _pairs("before", earlier, self.said_in[place - 1], token)
+        else:
+            yield from self._of_adverb(place, token)
 
     def _beside(self, token: Token, told: list[Saying], partner: list[Saying]) -> Iterator[Found]:
         if token.name == "before":
@@ -153,9 +165,16 @@ class _Sequence:
             before = [at for at in range(place) if self._in_sentence(place, at) and self._says(at)]
             if before:
                 return self._block(before[-1]), self.went_on_in[before[-1]]
-        after = [at for at in range(self._block_end(place), len(self.clauses)) if self._in_sentence(place, at)]
-        following = next((at for at in after if self._says(at)), None)
+        following = self._place_after(place)
         return (self._block(following), self.went_on_in[following]) if following is not None else ([], [])
+
+    def _place_after(self, place: int) -> int | None:
+        after = [at for at in range(self._block_end(place), len(self.clauses)) if self._in_sentence(place, at)]
+        return next((at for at in after if self._says(at)), None)
+
+    def _following(self, place: int) -> list[Saying]:
+        """What the clauses after say in this sentence."""
+        return self._block(self._place_after(place))
 
     def _ends_with_and(self, place: int) -> bool:
         tokens = self.clauses[place].tokens
@@ -198,9 +217,10 @@ class _Sequence:
         return [saying for told in self.said_in[start : end or self._block_end(place)] for saying in told]
 
     def _opens_in_time(self, place: int) -> bool:
-        """Whether the clause begins with an adverb of time, as in "the brows rise and then the jaw drops"."""
+        """Whether the clause has a time of its own, as in "the brows rise and then the jaw drops" or "drops later"."""
         tokens = [token for token in self.clauses[place].tokens if token.kind not in ("filler", "determiner")]
-        return bool(tokens) and (tokens[0].kind == "adverb" or tokens[0].text in _LAST_WORDS)
+        is_later = self.clauses[place].joint == "and" and any(token.name == "then" for token in tokens)
+        return bool(tokens) and (tokens[0].kind == "adverb" or tokens[0].text in _LAST_WORDS or is_later)
 
     def _next_block(self, place: int | None) -> list[Saying]:
         if place is None:

@@ -47,12 +47,20 @@ def when_still(all_clauses: Sequence[Clause], place: int, *, is_after_action: bo
     said = {when for one in around for token in one.tokens for when in _when_of(token)}
     said |= {_when_of_joint(clause)} - {""}
     said |= set(_when_beside(all_clauses, place))
+    if any(one.of_kind("word", "hedge") or one.joint == "hedge_open" for one in _sentence_of(all_clauses, place)):
+        said.add(UNCLEAR)  # "apart from a smile, ..."
     is_denied_twice = len(_denials(clause)) > (0 if clause.of_kind("rest", "still") else 1)
     if is_denied_twice or (is_after_action and LATE not in said):
         return UNCLEAR
     if len(said) > 1:
         return UNCLEAR
     return next(iter(said), THROUGHOUT)
+
+
+def is_for_a_time(all_clauses: Sequence[Clause], place: int) -> bool:
+    """Whether connectives limit what clause `place` denies: "while ...", "... until the jaw drops", "..., then ..."."""
+    has_time = any(token.kind == "adverb" for token in all_clauses[place].tokens)
+    return has_time or _is_subordinate(all_clauses[place]) or any(_when_beside(all_clauses, place))
 
 
 def _denials(clause: Clause) -> list[Token]:
@@ -71,16 +79,13 @@ def _when_of(token: Token) -> Iterator[str]:
 
 
 def _when_of_joint(clause: Clause) -> str:
-    return LATE if clause.joint == "then" else "" if clause.joint in _NO_JOINT else UNCLEAR
+    return LATE if clause.joint == "then" else UNCLEAR if clause.joint not in _NO_JOINT else ""
 
 
 def _when_beside(all_clauses: Sequence[Clause], place: int) -> Iterator[str]:
     """What the clauses beside say: "after the smile, ..." and "..., until the brows rise" limit it, "then" follows."""
     sentence = all_clauses[place].sentence
     own = _with_headless(all_clauses, place)
-    for clause in (one for one in all_clauses if one.sentence == sentence):
-        if clause.of_kind("word", "hedge") or clause.joint == "hedge_open":
-            yield UNCLEAR  # "apart from a smile, ..."
     before, after = own[0] - 1, own[-1] + 1
     if before >= 0 and all_clauses[before].sentence == sentence and _is_subordinate(all_clauses[before]):
         yield UNCLEAR
@@ -93,8 +98,12 @@ def _when_beside(all_clauses: Sequence[Clause], place: int) -> Iterator[str]:
             yield UNCLEAR
 
 
+def _sentence_of(all_clauses: Sequence[Clause], place: int) -> list[Clause]:
+    return [clause for clause in all_clauses if clause.sentence == all_clauses[place].sentence]
+
+
 def _is_subordinate(clause: Clause) -> bool:
-    return clause.joint not in (*_NO_JOINT, "then")
+    return clause.joint in ("before", "after", "together", "unclear")
 
 
 def _with_headless(all_clauses: Sequence[Clause], place: int) -> range:

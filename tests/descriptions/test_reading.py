@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.descriptions.claims import Mention, hidden_parts, mentions, orders, parts
+from pipeline.descriptions.claims import Mention, hidden_parts, mentions, orders, parts, still_spans
 from pipeline.descriptions.lexicon import MEANS, PHRASES, REGION_OF_PART, WORDS
 from pipeline.descriptions.words import EMOTION_WORDS, FORBIDDEN, VOCABULARY
 from schemas.actions import TOLD_ACTIONS
@@ -37,8 +37,8 @@ def _written(mention: Mention) -> str:
 
 
 def ordered(text: str) -> list[str]:
-    """Each order as `0 < 1`, `0 = 1` or `unclear`."""
-    signs = {"before": "<", "together": "="}
+    """Each order as `0 < 1`, `0 = 1`, `1 < end of 0` or `unclear`."""
+    signs = {"before": "<", "together": "=", "before_end": "< end of"}
     found = orders(text, mentions(text))
     return ["unclear" if o.kind == "unclear" else f"{o.first} {signs[o.kind]} {o.second}" for o in found]
 
@@ -72,6 +72,7 @@ READ: dict[str, list[str]] = {
     "The chin lifts.": ["chin_raise/head_raise"],
     "The lips are pursed.": ["lip_pucker"],
     "The mouth stretches sideways.": ["lip_stretch"],
+    "The mouth curls up.": [SMILE],
     "The mouth widens.": ["lip_stretch/lip_corner_raise"],
     "The lips funnel forward.": ["lip_funnel"],
     "The lips press together.": ["lip_press"],
@@ -102,7 +103,7 @@ READ: dict[str, list[str]] = {
     "The smile widens.": [SMILE, "?"],
     "The gaze follows.": ["?"],
     "The mouth moves to the left.": ["?"],
-    "The rest of the face does not move.": ["?"],
+    "The eyes close while the mouth moves, then close again.": ["eye_close", "eye_close +again", "mouth_move"],
     "Slowly.": ["?"],
     "A smileless, unfrowned face.": [],
     # head and gaze
@@ -142,6 +143,7 @@ READ: dict[str, list[str]] = {
     "There is movement around the left eye.": ["eyes_move @left"],
     "A slight movement of the brows.": ["brows_move ~slight"],
     "Brow movement is seen.": ["brows_move"],
+    "A downward movement of the lip corners.": ["lip_corner_lower"],
     "The brow region is active.": ["brows_move"],
     "The area around the nose moves.": ["nose_move"],
     "A slight change in the left brow.": ["brows_move @left ~slight"],
@@ -206,7 +208,16 @@ READ: dict[str, list[str]] = {
     "At first, the brows lower.": ["brow_lower +early"],
     "The track starts with a smile.": [f"{SMILE} +early"],
     "Finally, the jaw drops.": ["jaw_drop +late"],
-    "The jaw drops at the end of the track.": ["jaw_drop +late"],
+    "The jaw drops at the end of the track.": ["jaw_drop +at_end"],
+    "The jaw drops toward the end.": ["jaw_drop +late"],
+    "Right at the start, the jaw drops.": ["jaw_drop +at_start"],
+    "The jaw drops only at the end.": ["jaw_drop +only_at_end"],
+    "The jaw drops at the end only.": ["jaw_drop +only_at_end"],
+    "The jaw drops only late.": ["jaw_drop +only_late"],
+    "Only at the start, the jaw drops.": ["jaw_drop +only_at_start"],
+    "The jaw drops only until the end.": ["jaw_drop +only_to_end"],
+    "The jaw drops before the end.": ["jaw_drop +before_end"],
+    "The jaw drops just before the end.": ["jaw_drop"],
     "Last, the jaw drops.": ["jaw_drop +late"],
     "The smile fades.": [f"{SMILE} +fades"],
     "A slight smile appears, and the smile fades.": [f"{SMILE} ~slight +fades"],
@@ -218,6 +229,9 @@ READ: dict[str, list[str]] = {
     "The jaw drops, then the mouth closes.": ["jaw_drop +fades"],
     "The eyes close and open again.": ["eye_close +fades"],
     "The mouth closes.": ["?"],
+    "The smile fades before the end.": [f"{SMILE} +fades +fades_before_end"],
+    "The brows rise, the jaw drops, then both relax.": [f"{BROWS} +fades", "jaw_drop +fades"],
+    "The left brow rises. Both ease.": [f"{BROWS} @unclear +fades"],
     "The head turns to the left and turns back.": ["head_turn @left +fades"],
     "The brows rise and ease slowly.": [f"{BROWS} +fades +fades_slow"],
     "The brows rise quickly and peak late.": [f"{BROWS} +sudden +peak_late"],
@@ -228,7 +242,7 @@ READ: dict[str, list[str]] = {
     "The person suddenly stops smiling.": [f"{SMILE} +fades +fades_sudden"],
     "The smile fades before returning at the end.": [f"{SMILE} +fades", "?"],
     "The brows rise, hold, and ease.": [f"{BROWS} +long +fades"],
-    "The brows rise slightly. They do so again at the end.": [f"{BROWS} ~slight +again +late"],
+    "The brows rise slightly. They do so again at the end.": [f"{BROWS} ~slight +again +at_end"],
     "The person smiles soon.": [f"{SMILE} +unclear"],
     # denial
     "There is no smile.": [f"{SMILE} !absent"],
@@ -250,6 +264,11 @@ READ: dict[str, list[str]] = {
     "A smile is absent.": [f"{SMILE} !absent"],
     "A smile never appears.": [f"{SMILE} !absent"],
     "The brows stay at rest.": ["brows_move !absent"],
+    "The eyes stay open.": ["eye_close !absent +long"],
+    "The mouth remains closed.": ["jaw_drop !absent +long"],
+    "The mouth stays closed, then the jaw drops.": ["jaw_drop !absent +long +for_a_time", "jaw_drop"],
+    "While the brows rise, the jaw does not drop.": [BROWS, "jaw_drop !absent +for_a_time"],
+    "The brows do not rise until the jaw drops.": [f"{BROWS} !absent +for_a_time", "jaw_drop"],
     "The brows are motionless and the jaw drops.": ["brows_move !absent", "jaw_drop !unclear"],
     "The mouth does not move, and the brows rise.": ["mouth_move !absent", BROWS],
     "There is no movement of the mouth.": ["mouth_move !absent"],
@@ -268,6 +287,7 @@ READ: dict[str, list[str]] = {
     "The person smiles, but not at all.": [SMILE, "?"],
     "The brows or the lips move.": ["brows_move !unclear", "mouth_move !unclear"],
     "Only the mouth moves.": ["mouth_move !unclear"],
+    "At the end only the mouth moves.": ["mouth_move !unclear +at_end"],
     "Only the left brow rises.": [f"{BROWS} @left"],
     "The brows rise only slightly.": [f"{BROWS} ~slight"],
     "Does the person smile?": [f"{SMILE} !unclear"],
@@ -279,6 +299,8 @@ READ: dict[str, list[str]] = {
     "The brows rise less than the eyes widen.": [f"{BROWS} !unclear ~unclear", "eye_widen !unclear"],
     # the face as a whole is no action
     "The face stays near rest throughout.": [],
+    "At first the face is at rest, then the lips part.": [APART],
+    "The rest of the face does not move.": [],
     "No movement beyond rest is measured.": [],
     "No movement is measured.": [],
     "The lips part, and the face settles.": [f"{APART} +fades"],
@@ -307,6 +329,8 @@ ORDERED: dict[str, list[str]] = {
     "The brows rise. Afterwards, the jaw drops.": ["0 < 1"],
     "The brows rise, followed by a smile.": ["0 < 1"],
     "The brows rise. A smile follows.": ["0 < 1"],
+    "The brows rise and the jaw drops soon after.": ["0 < 1"],
+    "The brows rise while the eyes widen and the jaw drops later.": ["0 = 1", "1 < 2", "0 < 2"],
     "The brows rise before the jaw drops.": ["0 < 1"],
     "Before the jaw drops, the brows rise.": ["1 < 0"],
     "The brows rise. Before that, the jaw drops.": ["1 < 0"],
@@ -340,6 +364,9 @@ ORDERED: dict[str, list[str]] = {
     "The brows rise, but the jaw drops.": [],
     "Both brows rise together.": [],
     "The brows rise with moderate strength.": [],
+    "The brows rise before the end.": [],
+    "At first the face is at rest, then the brows rise.": [],
+    "The brows rise, then the face is at rest.": [],
     # the end of the same action
     "The brows rise, then ease.": [],
     "The brows rise. Then they ease.": [],
@@ -350,12 +377,15 @@ ORDERED: dict[str, list[str]] = {
     "The brows rise, then stay raised while the jaw drops.": ["0 = 1"],
     "The brows rise and hold until the jaw drops.": ["0 < 1"],
     "The brows rise, the jaw drops, then the brows relax.": [],
+    "A smile appears. The jaw drops before the smile fades.": ["1 < end of 0"],
+    "A smile appears, and while the smile is held, the jaw drops.": ["0 = 1"],
     # what cannot be resolved
     "Then the brows rise.": ["unclear"],
     "The left eyebrow lifts, then the right.": ["unclear"],
     "The brows rise, then slowly.": ["unclear"],
     "The brows rise when the jaw drops.": ["unclear"],
-    "The brows rise before the end.": ["unclear"],
+    "The brows rise just before the end.": ["unclear"],
+    "The face is at rest until the brows rise.": ["unclear"],
     "The brows rise, then the face cannot be measured.": ["unclear"],
     "The brows do not rise before the jaw drops.": ["unclear"],
     "The person smiles once.": ["unclear"],
@@ -388,6 +418,50 @@ def test_what_cannot_be_told_is_listed_by_region(text: str, expected: list[str])
     found = hidden_parts(text)
     assert [region for region, _, _ in found] == expected
     assert all(text[start:end].strip() for _, start, end in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The face stays still.", ["throughout"]),
+        ("The face is at rest from start to end.", ["throughout"]),
+        ("Nothing moves.", ["throughout"]),
+        ("No movement is measured.", ["throughout"]),
+        ("The face does not change.", ["throughout"]),
+        ("At first the face is at rest, then the brows rise.", ["early"]),
+        ("At first, the face is at rest. Then the brows rise.", ["early"]),
+        ("The face is at rest, then the brows rise.", ["early"]),
+        ("The person smiles, then the face is motionless.", ["late"]),
+        ("The brows rise. Finally, the face is at rest again.", ["late"]),
+        ("The face is still at the end.", ["late"]),
+        ("The face is at rest until the brows rise.", ["unclear"]),
+        ("While the brows rise, the face is still.", ["unclear"]),
+        ("The brows rise, and the face is still.", ["unclear"]),
+        ("The face is at rest for a while.", ["unclear"]),
+        ("The face is not at rest.", ["unclear"]),
+        ("Apart from a smile, nothing moves.", ["unclear"]),
+        ("Nothing else moves.", ["unclear"]),
+        ("No other movement is seen.", ["unclear"]),
+        ("There is no strong movement.", ["unclear"]),
+        ("The rest of the face does not move.", ["unclear"]),
+        # of a part it is a mention
+        ("The eyes do not move.", []),
+        ("The head stays still.", []),
+        ("There is no movement of the mouth.", []),
+        ("The brows rise and stay still.", []),
+        ("The face is still raised.", []),
+        ("The brows rise, and then the face returns to rest.", []),
+    ],
+)
+def test_rest_of_the_whole_face_is_read_with_its_time(text: str, expected: list[str]) -> None:
+    found = still_spans(text)
+    assert [when for when, _, _ in found] == expected
+    assert all(text[start:end].strip() for _, start, end in found)
+
+
+def test_what_may_only_tell_the_end_of_something_says_of_what() -> None:
+    assert [mention.may_end for mention in mentions("The brows rise, then lower.")] == [None, 0]
+    assert [mention.may_end for mention in mentions("The brows rise, then lower strongly.")] == [None, None]
 
 
 # --- what holds of any text

@@ -193,7 +193,10 @@ def test_faults_mixed_at_random_lose_nothing_and_end(refinery: Refinery) -> None
     assert result.receipt.is_settled
 
 
-def test_a_fault_is_quoted_and_the_mended_answer_is_taken(refinery: Refinery) -> None:
+def test_a_fault_is_quoted_and_the_mended_answer_is_taken(refinery: Refinery, tmp_path: Path) -> None:
+    quoting = prompt_file(
+        tmp_path, lambda text: re.sub("again = .*", 'again = "Wrong: {fault}. Notes: {notes}."', text)
+    )
     refinery.drafts, refinery.videos = refinery.drafts[:1], refinery.videos[:1]
     wrong = json.dumps({"description": "Both lip corners rise strongly and the brows lower."})
 
@@ -201,7 +204,7 @@ def test_a_fault_is_quoted_and_the_mended_answer_is_taken(refinery: Refinery) ->
         return wrong if len(body["messages"]) < 12 else well_answered(body)
 
     with fault_server(answer=answer) as server:
-        (row,) = refinery.rows(refinery.run(server)).values()
+        (row,) = refinery.rows(refinery.run(server, RefineConfig(model=MODEL, prompt=quoting))).values()
     assert row["status"] == "refined" and len(row["asked"]) == 2
     assert row["asked"][0]["fault"] == "prose_contradicted" and row["asked"][1]["fault"] is None
     assert row["asked"][0]["request_sha256"] != row["asked"][1]["request_sha256"]
