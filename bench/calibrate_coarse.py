@@ -32,9 +32,10 @@ from pipeline.actions.coarse import (
 )
 from pipeline.actions.coarse_model import CALIBRATED, CoarseModel
 from pipeline.actions.config import ActionConfig
-from pipeline.actions.events import rises_of, runs, smoothed, stretches
-from pipeline.actions.measurable import measurability
-from pipeline.actions.measures import measures
+from pipeline.actions.doubts import Measured, without_doubtful
+from pipeline.actions.events import find_events, rises_of, runs, smoothed, stretches
+from pipeline.actions.measurable import measurability, visible
+from pipeline.actions.measures import read_measures
 from schemas.actions import FACIAL_ACTIONS, REGIONS
 
 MOVED, AROUND_S = 0.15, 0.2
@@ -101,7 +102,7 @@ def fit(samples: Sequence[Sample], config: ActionConfig) -> CoarseModel:
     given, drawn = [], []
     for one in samples:
         seen = measurability(one.passport, config)
-        mask = seen.is_measurable & (one.passport.visibility >= config.min_visibility).all(axis=1)
+        mask = seen.is_measurable & visible(one.passport, config).all(axis=1)
         if mask.sum() < 20:
             continue
         x, y = inputs_of(one.passport, one.signals, seen.is_measurable, names)[mask], one.truth[mask].mean(axis=2)
@@ -130,9 +131,11 @@ def found_in(samples: Sequence[tuple[Sample, CoarseModel]], config: ActionConfig
     for one, model in samples:
         seen = measurability(one.passport, config)
         mask = seen.is_measurable & (why_not_coarse(one.passport, seen, config) == "")
-        measured, _ = measures(one.signals, seen.mask, config)
-        rises = rises_of(one.times_s, measured, seen.mask, one.is_gap_before, config.smoothing_s)
-        is_calm = calm(rises, mask, config)
+        reading = read_measures(one.signals, seen.mask, config)
+        rises = rises_of(one.times_s, reading.rises, seen.mask, one.is_gap_before, config.smoothing_s)
+        events = find_events(one.times_s, rises, seen.mask, one.is_gap_before, config)
+        measured = Measured(one.times_s, reading, rises, seen, one.is_gap_before)
+        is_calm = calm(without_doubtful(events, measured, config)[1], mask, config)
         estimates, _ = estimated(one.passport, one.signals, is_calm, seen.is_measurable, config, model)
         for region, values in movements_of_regions(estimates, model).items():
             shortest_s = config.min_eye_close_s if region == "eyes" else config.min_event_s

@@ -34,7 +34,7 @@ def find_coarse_movements(
 ) -> tuple[list[Event], list[UnclearSpan]]:
     """Events of the regions and where they are unclear. What is covered or turned away misleads all of the mesh.
 
-    `rises` [T, A, 2] of the facial actions, as `rises_of` gives them, say in which frames the face is not at rest.
+    `rises` [T, A, 2] of the facial actions, as `without_doubtful` gives them, say where the face is not at rest.
     Short movements of the eyes are blinks and are left out, as they are of `eye_close`.
     """
     model = calibrated_coarse().model_copy(update={"regions": config.coarse_regions})

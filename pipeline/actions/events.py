@@ -110,7 +110,7 @@ def unclear_spans(
         judged = config.thresholds[action]
         for s, side in enumerate(("middle",) if facial.middle else ACTION_SIDES):
             why = np.full(len(times_s), "", dtype=object)
-            why[rises[:, a, s] >= min(judged.absent_below, config.deny_ratio * judged.present_above)] = IN_BETWEEN
+            why[rises[:, a, s] >= denied_below(action, config)] = IN_BETWEEN
             if rest_share[a, s] < config.rest_min_share:
                 why[:] = REST_UNKNOWN
             if not judged.is_deniable:
@@ -120,6 +120,12 @@ def unclear_spans(
                 why[:] = NOT_TOLD
             found += [UnclearSpan(action, side, *span) for span in spans(times_s, why)]
     return found
+
+
+def denied_below(action: str, config: ActionConfig) -> float:
+    """The rise below which an action of the face may be denied."""
+    judged = config.thresholds[action]
+    return min(judged.absent_below, config.deny_ratio * judged.present_above)
 
 
 def stretches(is_measurable: Flags, is_gap_before: Flags) -> list[slice]:

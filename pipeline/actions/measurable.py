@@ -122,13 +122,17 @@ def is_face_sure(passport: Passport, config: ActionConfig) -> Flags:
 
 
 def visible(passport: Passport, config: ActionConfig) -> Flags:
-    """Whether nothing is in front of each region [T, R]; it counts as seen while it is gone for a flicker only."""
+    """Whether nothing is in front of each region [T, R].
+
+    A region that is gone for a flicker only counts as seen, unless more are gone with it than a flicker takes.
+    """
     is_visible = passport.visibility >= config.min_visibility
+    is_alone = (~is_visible).sum(axis=1) <= config.max_covered_regions
     for region in is_visible.T:  # a view: what is filled in is filled in there
         seen = np.flatnonzero(region)
         for last, following in zip(seen[:-1].tolist(), seen[1:].tolist(), strict=True):
             if passport.times_s[following] - passport.times_s[last] < config.min_covered_s:
-                region[last:following] = True
+                region[last + 1 : following] = is_alone[last + 1 : following]
     return is_visible
 
 

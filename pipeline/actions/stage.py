@@ -34,7 +34,7 @@ def _run(units: Sequence[Unit], config: ActionConfig, resources: Resources) -> I
 def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Done | Refused:
     import numpy as np
 
-    from pipeline.actions.doubts import Measured, sure_events
+    from pipeline.actions.doubts import Measured, without_doubtful
     from pipeline.actions.events import find_events, in_order, rises_of, unclear_spans
     from pipeline.actions.measurable import measurability
     from pipeline.actions.measures import read_measures, signals
@@ -56,10 +56,10 @@ def _measure(unit: Unit, network: BlendshapeNetwork, config: ActionConfig) -> Do
     is_gap_before = np.array(track["is_gap_before"], np.bool_)
     rises = rises_of(passport.times_s, reading.rises, seen.mask, is_gap_before, config.smoothing_s)
     found = find_events(passport.times_s, rises, seen.mask, is_gap_before, config)
-    measured = Measured(passport.times_s, reading, rises, seen.mask, is_gap_before)
-    events = sure_events(found, measured, config)
+    measured = Measured(passport.times_s, reading, rises, seen, is_gap_before)
+    events, sure_rises = without_doubtful(found, measured, config)
     unclear = seen.unclear + unclear_spans(passport.times_s, rises, reading.rest_share, seen.mask, config)
-    for more_events, more_unclear in _beside_the_face(passport, parts, rises, seen, is_gap_before, config):
+    for more_events, more_unclear in _beside_the_face(passport, parts, sure_rises, seen, is_gap_before, config):
         events, unclear = events + more_events, unclear + more_unclear
     energy = motion_energy(passport.times_s, landmarks_px, passport.pose_deg, is_gap_before, config.smoothing_s)
     shares = motion_shares(energy, passport, seen.is_measurable, is_gap_before, config.smoothing_s)
