@@ -122,7 +122,7 @@ UNCLEAR_REASONS = {
     "small": "the face is too small for this action",
     "covered": "something is in front of the part of the face that shows it",
     "rest_unknown": "the face was never seen surely at rest",
-    "in_between": "too much for rest, too little for an event, or the flank of an event",
+    "in_between": "too much for rest, too little for an event, the flank of an event, or an event that is doubtful",
 }
 """Why an action can neither be told nor denied in a stretch in which the face as a whole can be measured."""
 

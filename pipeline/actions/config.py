@@ -93,8 +93,9 @@ class ActionConfig(StageConfig):
     moderate_from: float = Field(default=0.4, gt=0)
     """Peak above rest from which an event is moderate; below, it is slight. 1 is the whole movement."""
 
-    strong_from: float = Field(default=0.7, gt=0)
-    """Peak above rest from which an event is strong."""
+    strong_from: float = Field(default=0.95, gt=0)
+    """Peak above rest from which an event is strong. Smiles, one-sided ones above all, are measured larger than they
+    are drawn, so that from 0.7 on some were called strong that were slight."""
 
     head_turn_deg: MovementLimits = MovementLimits(
         absent_below=5, present_above=10, moderate_from=15, strong_from=25, whole=40

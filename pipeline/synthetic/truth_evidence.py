@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.actions.config import ActionConfig
 from pipeline.actions.limits import MovementLimits
+from pipeline.descriptions.claims import hidden_parts
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent, UnclearSpan
 from pipeline.descriptions.judging import (
     CONTRADICTED,
@@ -312,10 +313,13 @@ def judge_against_truth(claims: Sequence[Claim], drawn: DrawnFace) -> list[Findi
 def judge_prose_against_truth(prose: str, drawn: DrawnFace) -> list[Judgement]:
     """The verdict of what was drawn on every statement of a text, as `judge_prose` reads it, with the same tolerances.
 
-    The reader of the prose is the one that the check has too; what its statements are held against is not.
+    The reader of the prose is the one that the check has too; what its statements are held against is not. What a text
+    says of the measurement itself (that something could not be measured) is left out: no drawing contradicts it.
     """
     evidence = _evidence(drawn.times_s, drawn.levels, drawn.evidence.duration_s, is_strict=True)
-    return [_eased(judgement, drawn) for judgement in judge_prose(prose, evidence)]
+    of_measurement = {prose[start:end] for _, start, end in hidden_parts(prose)}
+    judged = [one for one in judge_prose(prose, evidence) if one.mention or one.said not in of_measurement]
+    return [_eased(judgement, drawn) for judgement in judged]
 
 
 def _judge(claim: Claim, drawn: DrawnFace) -> Finding:

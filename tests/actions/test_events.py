@@ -75,7 +75,7 @@ def test_onset_apex_and_offset_are_where_they_were_put(fps: float | None) -> Non
     (event,) = events_in(times_s, measures_of(times_s, lip_corner_raise=bump(times_s, 2.0, 4.0, 0.8)))
     leave = JUDGED.present_above * CONFIG.leave_ratio
     rise_s = 2.0 / np.pi * np.arcsin(leave / 0.8)  # until the half sine reaches the leaving threshold
-    assert (event.action, event.side, event.intensity) == ("lip_corner_raise", "both", "strong")
+    assert (event.action, event.side, event.intensity) == ("lip_corner_raise", "both", "moderate")
     assert event.onset_s == pytest.approx(2.0 + rise_s, abs=0.1)
     reached_s = 2.0 + 2.0 / np.pi * np.arcsin(CONFIG.apex_share)
     assert event.apex_s == pytest.approx(reached_s, abs=0.1)
@@ -160,7 +160,7 @@ def test_a_blink_is_no_event_and_a_closure_is(closed_s: float, num_events: int) 
     assert [event.action for event in found] == ["eye_close"] * num_events
 
 
-@pytest.mark.parametrize(("height", "intensity"), [(0.36, "slight"), (0.55, "moderate"), (0.9, "strong")])
+@pytest.mark.parametrize(("height", "intensity"), [(0.36, "slight"), (0.55, "moderate"), (0.9, "moderate"), (1.05, "strong")])
 def test_intensity_is_a_share_of_the_whole_movement(height: float, intensity: str) -> None:
     times_s = steady(5, 30)
     (event,) = events_in(times_s, measures_of(times_s, lip_pucker=bump(times_s, 1, 4, height)))
