@@ -174,6 +174,7 @@ class Walk:
         """Every text that would be committed, and what its model was told of."""
         from pipeline.descriptions.draft import told_actions
         from pipeline.descriptions.duplicates import DescribedText
+        from pipeline.descriptions.evidence import Evidence
 
         texts = []
         for (stage, bucket), receipt in self._receipts.items():
@@ -182,7 +183,8 @@ class Walk:
             drafts = self._receipts[DRAFT_DESCRIPTIONS.name, bucket].files[DRAFTS.name]
             evidence = dict(zip(*self.store.read(drafts, ["track_id", "evidence"]).to_pydict().values(), strict=True))
             for row in self.store.read(receipt.files[DESCRIPTIONS.name], ["track_id", "text", "status"]).to_pylist():
-                told = told_actions(evidence[row["track_id"]], max_events=self.config.descriptions.max_notes)
+                known = Evidence.model_validate_json(evidence[row["track_id"]])
+                told = told_actions(known, max_events=self.config.descriptions.max_notes)
                 texts.append(DescribedText(row["track_id"], row["text"], row["status"], told))
         return texts
 

@@ -9,18 +9,32 @@ from collections.abc import Callable, Hashable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.audit.texts import Text
+from pipeline.descriptions.draft import notes_of
 from pipeline.descriptions.evidence import Evidence
 from pipeline.descriptions.label_probe import MIN_MOVABLE, ProbeReport, probe
 
 MOST_TEXTS = 4000
 """Texts that the probe is given; of more, those with the smallest hash of their track's id."""
 
+
+def _at_rest(evidence: Evidence) -> tuple[str, ...]:
+    """What is said of a face of which no event is known: that too depends on what was measured."""
+    return () if evidence.events else tuple(notes_of(evidence, max_events=1))
+
+
 SIGNATURES: dict[str, Callable[[Evidence], Hashable]] = {
-    "actions and sides in order": lambda evidence: tuple((event.action, event.side) for event in evidence.events),
-    "actions and sides": lambda evidence: frozenset((event.action, event.side) for event in evidence.events),
-    "actions": lambda evidence: frozenset(event.action for event in evidence.events),
+    "actions, sides and strengths in order": lambda evidence: tuple(notes_of(evidence, max_events=6)),
+    "actions and sides in order": lambda evidence: (
+        *((event.action, event.side) for event in evidence.events),
+        _at_rest(evidence),
+    ),
+    "actions and sides": lambda evidence: (
+        frozenset((event.action, event.side) for event in evidence.events),
+        _at_rest(evidence),
+    ),
+    "actions": lambda evidence: (frozenset(event.action for event in evidence.events), _at_rest(evidence)),
 }
-"""What makes the measured actions of two texts equal, the strictest first."""
+"""What makes what was measured of two texts equal, the strictest first."""
 
 
 class Leak(BaseModel):

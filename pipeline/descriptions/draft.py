@@ -140,9 +140,8 @@ def notes_of(evidence: Evidence, *, max_events: int) -> list[str]:
     return told or [_DENIALS[action] for action in _denied(evidence)] or [_NOTHING]
 
 
-def told_actions(evidence_json: str, *, max_events: int) -> tuple[tuple[str, str], ...]:
+def told_actions(evidence: Evidence, *, max_events: int) -> tuple[tuple[str, str], ...]:
     """(action, side) of each event that `notes_of` tells, in time order: texts of equal ones may be equal."""
-    evidence = Evidence.model_validate_json(evidence_json)
     return tuple((event.action, event.side) for event in _chosen(evidence, max_events))
 
 

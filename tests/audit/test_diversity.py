@@ -79,7 +79,7 @@ def test_a_hint_beside_equal_actions_is_found() -> None:
         for number in range(30)
     ]
     found = leak(texts)
-    assert found.signature == "actions and sides in order"
+    assert found.signature == "actions, sides and strengths in order"
     assert found.probe is not None and found.probe.tells_more_than_actions is True
 
 
