@@ -85,6 +85,7 @@ def check_prose(
         or fault_of_words(prose, may_name_emotions=rules.may_name_emotions)
         or fault_of_length(prose, rules.token_budget, rules.encoder)
         or _fault_of_statements(told)
+        or _fault_of_repetition(told)
         or _fault_of_omission(told, evidence, rules)
     )
 
@@ -124,6 +125,20 @@ def _fault_of_statements(told: list[Judgement]) -> Fault | None:
         for judgement in told:
             if judgement.verdict == verdict:
                 return Fault(reason, f"{judgement.said!r}: {judgement.why}", judgement.said)
+    return None
+
+
+def _fault_of_repetition(told: list[Judgement]) -> Fault | None:
+    """What is said twice in the same words and of the same manner, though it was measured once."""
+    said: set[tuple[object, ...]] = set()
+    for judgement in told:
+        mention = judgement.mention
+        if mention is None or len(judgement.events) > 1:
+            continue
+        saying = (judgement.said.lower(), mention.side, mention.polarity, mention.intensity, mention.manner)
+        if saying in said:
+            return Fault("prose_malformed", f"says {judgement.said!r} twice", judgement.said)
+        said.add(saying)
     return None
 
 

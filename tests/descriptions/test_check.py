@@ -241,6 +241,7 @@ def test_true_prose_passes(prose: str) -> None:
         ("The person smiles. 人微笑。", "prose_malformed"),
         ("The person smiles \U0001f600.", "prose_malformed"),
         ("The person smiles. The person smiles.", "prose_malformed"),
+        ("The person smiles, the left outer brow rises, and the person smiles.", "prose_malformed"),
         ("The lips rise and rise and rise and rise and rise.", "prose_malformed"),
         ("The the the person smiles.", "prose_malformed"),
         ('{"claims": []} The person smiles.', "prose_malformed"),
