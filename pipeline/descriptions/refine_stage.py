@@ -21,6 +21,7 @@ from schemas.videos import VIDEOS
 if TYPE_CHECKING:
     from pipeline.descriptions.ask import Ended, Reply, Request
     from pipeline.descriptions.check import Verdict
+    from pipeline.descriptions.evidence import Evidence
     from pipeline.descriptions.lint import Fault
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
@@ -102,18 +103,21 @@ class RefineConfig(StageConfig):
 
 def request_of(unit: Unit, config: RefineConfig) -> Request:
     """The exact first request for one draft."""
+    from pipeline.descriptions.evidence import Evidence
+
+    draft = unit.row(DRAFTS)
+    evidence = Evidence.model_validate_json(draft["evidence"])
+    return _request(_facts(draft, evidence, _label_of(unit, config), config), config)
+
+
+def _request(facts: Mapping[str, str], config: RefineConfig) -> Request:
     from pipeline.descriptions.ask import Request
 
     prompt = read_prompt(config.prompt)
-    facts = _facts(unit, config)
-    question = prompt.user
-    if facts["seen"]:
-        question += prompt.seen
-    if facts["label"]:
-        question += prompt.label
+    seen, label = (part if facts[name] else "" for name, part in (("seen", prompt.seen), ("label", prompt.label)))
     return Request(
         model=config.model,
-        messages=messages_of(prompt, fill(question, facts)),
+        messages=messages_of(prompt, fill(prompt.user + seen + label, facts)),
         json_schema=_answer_schema(config.max_claims),
         max_tokens=config.max_tokens,
         temperature=config.temperature,
@@ -122,19 +126,16 @@ def request_of(unit: Unit, config: RefineConfig) -> Request:
     )
 
 
-def _facts(unit: Unit, config: RefineConfig) -> dict[str, str]:
+def _facts(draft: Mapping[str, Any], evidence: Evidence, label: str | None, config: RefineConfig) -> dict[str, str]:
     """What a prompt may have places for."""
     from pipeline.descriptions.draft import in_words, notes_of
-    from pipeline.descriptions.evidence import Evidence
 
-    draft = unit.row(DRAFTS)
-    evidence = Evidence.model_validate_json(draft["evidence"])
     return {
         "notes": "; ".join(notes_of(evidence, max_events=config.max_notes)),
         "evidence": in_words(evidence),
         "draft": draft["text"],
         "seen": draft["seen_text"] or "",
-        "label": _label_of(unit, config) or "",
+        "label": label or "",
     }
 
 
@@ -144,18 +145,6 @@ def _label_of(unit: Unit, config: RefineConfig) -> str | None:
         return None
     video = unit.row(VIDEOS)
     return str(video["label"]) if video["label"] and video["split"] == TRAIN else None
-
-
-def _again(request: Request, reply: Reply, fault: Fault, unit: Unit, config: RefineConfig) -> Request:
-    """The request that follows an answer which failed: the answer, and what was wrong with it."""
-    from dataclasses import replace
-
-    said = fill(read_prompt(config.prompt).again, {**_facts(unit, config), "fault": fault.detail, "said": fault.said})
-    answered = [
-        {"role": "assistant", "content": reply.text[:MOST_OF_ANSWER] or "{}"},
-        {"role": "user", "content": said},
-    ]
-    return replace(request, messages=[*request.messages, *answered])
 
 
 def _answer_schema(max_claims: int) -> dict[str, Any]:
@@ -177,45 +166,52 @@ class _Conversation:
     """The requests for one track: the first, and one more after each answer that fails the check."""
 
     def __init__(self, unit: Unit, config: RefineConfig) -> None:
-        self.unit, self.config = unit, config
-        self.requests = [request_of(unit, config)]
-        self.verdicts: list[Verdict] = []
-
-    @property
-    def video_id(self) -> str:
-        """The video that it is about."""
-        return str(self.unit.row(DRAFTS)["video_id"])
-
-    def next_request(self, reply: Reply, num_replies: int) -> Request | None:
-        """Judge an answer; the request that shall follow, or None when the conversation is over."""
-        verdict = self._judge(reply)
-        self.verdicts.append(verdict)
-        if verdict.fault is None or len(self.verdicts) > self.config.max_retries:
-            return None
-        self.requests.append(_again(self.requests[-1], reply, verdict.fault, self.unit, self.config))
-        return self.requests[-1]
-
-    def _judge(self, reply: Reply) -> Verdict:
-        from pipeline.descriptions.check import TextRules, check
+        from pipeline.descriptions.check import TextRules
         from pipeline.descriptions.draft import must_tell
         from pipeline.descriptions.evidence import Evidence
 
-        config = self.config
-        evidence = Evidence.model_validate_json(self.unit.row(DRAFTS)["evidence"])
-        rules = TextRules(
+        self.config = config
+        self.draft = unit.row(DRAFTS)
+        self._evidence = Evidence.model_validate_json(self.draft["evidence"])
+        self._label = _label_of(unit, config)
+        self._facts = _facts(self.draft, self._evidence, self._label, config)
+        self._rules = TextRules(
             token_budget=config.token_budget,
             encoder=config.text_encoder,
             may_name_emotions=config.may_name_emotions,
             needs_claims=config.max_claims > 0,
-            must_tell=must_tell(evidence, max_events=config.max_notes),
+            must_tell=must_tell(self._evidence, max_events=config.max_notes),
         )
-        return check(reply.text, reply.finish_reason, evidence, rules)
+        self.requests = [_request(self._facts, config)]
+        self.verdicts: list[Verdict] = []
+
+    def next_request(self, reply: Reply, num_replies: int) -> Request | None:
+        """Judge an answer; the request that shall follow, or None when the conversation is over."""
+        from pipeline.descriptions.check import check
+
+        verdict = check(reply.text, reply.finish_reason, self._evidence, self._rules)
+        self.verdicts.append(verdict)
+        if verdict.fault is None or num_replies > self.config.max_retries:
+            return None
+        self.requests.append(self._again(reply, verdict.fault))
+        return self.requests[-1]
+
+    def _again(self, reply: Reply, fault: Fault) -> Request:
+        """The last request, the answer to it, and what was wrong with that."""
+        from dataclasses import replace
+
+        facts = {**self._facts, "fault": fault.detail, "said": fault.said}
+        answered = [
+            {"role": "assistant", "content": reply.text[:MOST_OF_ANSWER] or "{}"},
+            {"role": "user", "content": fill(read_prompt(self.config.prompt).again, facts)},
+        ]
+        return replace(self.requests[-1], messages=[*self.requests[-1].messages, *answered])
 
     def rows(self, replies: Sequence[Reply]) -> dict[str, list[dict[str, Any]]]:
         """The row of DESCRIPTIONS: the last text if it stood the check, else the draft's."""
         from pipeline.descriptions.tokens import count_tokens
 
-        draft, last = self.unit.row(DRAFTS), self.verdicts[-1]
+        draft, last = self.draft, self.verdicts[-1]
         fault = last.fault
         text = draft["text"] if last.text is None else last.text
         asked = zip(self.requests, replies, self.verdicts, strict=True)
@@ -230,7 +226,7 @@ class _Conversation:
             "claims": draft["claims"] if fault else last.claims,
             "num_text_tokens": count_tokens(text, self.config.text_encoder),
             "asked": [_asked(request, reply, verdict, self.config) for request, reply, verdict in asked],
-            "saw_label": draft["saw_label"] or _label_of(self.unit, self.config) is not None,
+            "saw_label": draft["saw_label"] or self._label is not None,
         }
         return {DESCRIPTIONS.name: [row]}
 
@@ -265,7 +261,7 @@ def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> I
     from pipeline.descriptions.journal import keeping
 
     conversations = [_Conversation(unit, config) for unit in units]
-    talks = [Talk(one.requests[0], one.next_request, one.video_id) for one in conversations]
+    talks = [Talk(one.requests[0], one.next_request, one.draft["video_id"]) for one in conversations]
     with (
         keeping(resources.answers, config.model_revision, config.engine) as kept,
         closing(converse(talks, asker=AskSettings.of(resources), kept=kept)) as talked,
