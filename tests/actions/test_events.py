@@ -160,7 +160,9 @@ def test_a_blink_is_no_event_and_a_closure_is(closed_s: float, num_events: int) 
     assert [event.action for event in found] == ["eye_close"] * num_events
 
 
-@pytest.mark.parametrize(("height", "intensity"), [(0.36, "slight"), (0.55, "moderate"), (0.9, "moderate"), (1.05, "strong")])
+@pytest.mark.parametrize(
+    ("height", "intensity"), [(0.36, "slight"), (0.55, "moderate"), (0.9, "moderate"), (1.05, "strong")]
+)
 def test_intensity_is_a_share_of_the_whole_movement(height: float, intensity: str) -> None:
     times_s = steady(5, 30)
     (event,) = events_in(times_s, measures_of(times_s, lip_pucker=bump(times_s, 1, 4, height)))
