@@ -81,6 +81,10 @@ class ActionConfig(StageConfig):
     """Share of the measurable frames at rest, below which what was found to be rest may be another action: a lowered
     mouth is below its rest, and rises when it is at rest again."""
 
+    largest_return: float = Field(default=1.25, gt=0)
+    """Peak above rest from which an event is no return to rest any more: what a lowered mouth can rise is less. A real
+    face that cries reached 1.15, the same face laughing 2.1."""
+
     funnel_in_jaw: float = Field(default=0.3, ge=0)
     """Part of the rise of `lip_funnel` that is no `jaw_drop`: lips that funnel part as those of a dropping jaw do."""
 

@@ -66,6 +66,8 @@ def _may_be_rest(event: Event, column: int, measured: Measured, config: ActionCo
     is_cut = _is_cut(event, measured)
     if _is_within_rest(event, column, measured, config):
         return bool(is_cut or is_rest_rare)
+    if event.peak >= config.largest_return:
+        return False
     is_rest_odd = is_rest_rare and _is_rest_between(event, column, measured, config)
     return bool(is_cut and (is_rest_odd or rest_share < config.rest_min_share))
 

@@ -122,7 +122,7 @@ def passport_of(track: Mapping[str, Any]) -> Passport:
 
 MEASURE_ACTIONS = Stage(
     name="measure_actions",
-    version=3,
+    version=4,
     reads=(
         Read(
             TRACKS,
