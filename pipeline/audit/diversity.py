@@ -12,7 +12,6 @@ from pipeline.audit.figures import Share, Spread, share, spread
 from pipeline.audit.texts import Text
 from pipeline.descriptions.draft import told_actions
 from pipeline.descriptions.duplicates import MAX_SHARE, MIN_TEXTS, DescribedText, find_duplicates
-from pipeline.descriptions.refine_stage import RefineConfig
 
 NGRAMS = (1, 2, 3)
 
@@ -120,5 +119,5 @@ def _near_duplicates(texts: Sequence[Text]) -> NearDuplicates:
 
 
 def _described(text: Text) -> DescribedText:
-    told = told_actions(text.evidence, max_events=RefineConfig().max_notes)
+    told = told_actions(text.evidence, max_events=text.num_notes)
     return DescribedText(text.track_id, text.prose, text.status, told)

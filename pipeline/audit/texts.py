@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from pipeline.descriptions.evidence import Evidence
+from pipeline.descriptions.refine_stage import RefineConfig
 from pipeline.inspection.corpus import Corpus
 from schemas.answer import Claim
 
@@ -48,6 +49,8 @@ class Text:
     path: str = ""
     label: str | None = None
     group: str | None = None
+    num_notes: int = RefineConfig().max_notes
+    """Events that the writer was told of first, as the corpus was configured."""
 
 
 def texts_of(corpus: Corpus) -> list[Text]:
@@ -59,7 +62,11 @@ def texts_of(corpus: Corpus) -> list[Text]:
     newest = {row["track_id"]: row for row in _rows(corpus, "descriptions", _DESCRIPTION)}  # later versions come later
     drafts = {r["track_id"]: r for r in _rows(corpus, "drafts", ("track_id", "evidence", "writer", "saw_label"))}
     videos = {row["video_id"]: row for row in _rows(corpus, "videos", ("video_id", "path", "label", "group"))}
-    return [_text(row, drafts[track_id], videos[row["video_id"]]) for track_id, row in newest.items()]
+    config = RefineConfig.model_construct(**corpus.snapshot.config.get("descriptions", {}))
+    return [
+        replace(_text(row, drafts[track_id], videos[row["video_id"]]), num_notes=config.max_notes)
+        for track_id, row in newest.items()
+    ]
 
 
 def _rows(corpus: Corpus, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
