@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.descriptions.duplicates import DescribedText, DuplicateAlarm
 from pipeline.inspection.corpus import Corpus
+from pipeline.walk import BuildConfig, Walk, open_walk
 from schemas.corpus import TABLES
 from tests.real_corpus import build_without_scheduler
 
@@ -117,3 +119,15 @@ def test_texts_of_a_split_are_those_of_its_videos(corpus: Corpus) -> None:
     (row,) = corpus.texts_of_split(None).to_dict(orient="records")
     assert row["text"] and not row["saw_label"] and row["path"] == "single_face.mp4"
     assert corpus.texts_of_split("train").empty
+
+
+def test_texts_that_are_all_alike_are_not_committed(
+    corpus: Corpus, assets: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = [DescribedText(str(n), "Both lip corners rise.", "refined", (("jaw_drop", str(n)),)) for n in range(20)]
+    monkeypatch.setattr(Walk, "_texts", lambda _: alike)
+    walk = open_walk(corpus.store, assets("single_face.mp4"), BuildConfig())
+    with pytest.raises(DuplicateAlarm, match="20 of 20 refined texts"):
+        walk.commit(Path("anywhere"))
+    assert corpus.store.snapshot_numbers() == [1]
+    assert walk.commit(Path("anywhere"), max_duplicate_share=1.0).number == 2
