@@ -210,11 +210,13 @@ def test_a_disk_that_is_full_from_the_start_is_told(small_disk: Path) -> None:
 # Interrupted
 
 ASKING = """
+import signal
 import sys
 from pathlib import Path
 from pipeline.descriptions.ask import AskSettings, Request, Talk, converse
 from pipeline.descriptions.journal import keeping
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background may have it ignored
 address, path = sys.argv[1:3]
 talks = [Talk(Request("tiny", [{"role": "user", "content": str(n)}])) for n in range(60)]
 with keeping(Path(path), "revision", "engine") as kept:
