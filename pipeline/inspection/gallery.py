@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import re
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from pipeline.inspection import timeline
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.page import html_environment, whole_file
 from pipeline.inspection.timeline import Clock, FilmFrame
 from pipeline.progress import report
 from pipeline.walk import WALK
@@ -47,9 +43,6 @@ DESCRIPTION_COLUMNS = (
     "asked", "saw_label",
 )  # fmt: skip
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, those that turn the direction of text among them: what they do is not seen, so they are named."""
-
 
 def write_gallery(corpus: Corpus, path: Path, *, limit: int = 200) -> Path:
     """Write the first `limit` tracks, by video path and start, as one HTML file at `path`, whole or not at all.
@@ -62,54 +55,25 @@ def write_gallery(corpus: Corpus, path: Path, *, limit: int = 200) -> Path:
         raise ValueError(f"limit: expected the number of tracks to show, 0 or more, got {limit}")
     tracks = _tracks_in_order(corpus)
     shown = tracks[:limit]
-    with _whole_file(path) as file:
-        for piece in _template().generate(
-            **_page_facts(corpus, tracks, shown),
-            tracks=_each_reported(corpus, shown),
-            rejects=_rejects(corpus)[:REJECTS_SHOWN],
-            style=_inline("gallery.css"),
-            script=_inline("gallery.js"),
-            script_sha256=base64.b64encode(hashlib.sha256(_inline("gallery.js").encode()).digest()).decode(),
+    with whole_file(path) as file:
+        for piece in (
+            html_environment(Path(__file__).parent)
+            .get_template("gallery.html.j2")
+            .generate(
+                **_page_facts(corpus, tracks, shown),
+                tracks=_each_reported(corpus, shown),
+                rejects=_rejects(corpus)[:REJECTS_SHOWN],
+                style=_inline("gallery.css"),
+                script=_inline("gallery.js"),
+                script_sha256=base64.b64encode(hashlib.sha256(_inline("gallery.js").encode()).digest()).decode(),
+            )
         ):
             file.write(piece)
     return path
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_name_unseen,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("gallery.html.j2")
-
-
-def _name_unseen(value: Any) -> Any:
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
-    return value
-
-
 def _inline(name: str) -> Markup:
     return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that appears at `path` when everything is written, and not at all after an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _tracks_in_order(corpus: Corpus) -> list[dict[str, Any]]:
