@@ -15,9 +15,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.descriptions.draft import draft_of
+from pipeline.descriptions.draft_stage import DraftConfig, draft_row
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent
-from pipeline.descriptions.judging import claim_row, judge_claim
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Refused, Resources, Unit
@@ -60,18 +59,7 @@ def _event(action: str, onset_s: float, chance: random.Random) -> EvidenceEvent:
 
 def unit_of(number: int, evidence: Evidence) -> Unit:
     """A draft as the stage is given it."""
-    draft = draft_of(evidence, max_events=6)
-    row = {
-        "track_id": str(number),
-        "unit_key": "",
-        "video_id": str(number),
-        "text": draft.text,
-        "claims": [claim_row(claim, "template", judge_claim(claim, evidence)) for claim in draft.claims],
-        "num_text_tokens": draft.num_tokens,
-        "evidence": evidence.model_dump_json(),
-        "writer": "",
-        "saw_label": False,
-    }
+    row = {**draft_row(str(number), str(number), evidence, DraftConfig()), "unit_key": ""}
     return Unit(str(number), "", {DRAFTS.name: DRAFTS.rows([row])})
 
 

@@ -40,10 +40,9 @@ from bench.peers import ENVIRONMENTS
 from flows.stage_task import SHARDS_THAT_WAIT
 from pipeline.descriptions import embedded
 from pipeline.descriptions.ask import AskSettings, Patience, Reply, Request, Talk, converse
-from pipeline.descriptions.draft import WRITER, draft_of
+from pipeline.descriptions.draft_stage import DraftConfig, draft_row
 from pipeline.descriptions.endpoint import Endpoint
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent
-from pipeline.descriptions.judging import claim_row, judge_claim
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig, request_of
 from pipeline.descriptions.server import EmbeddedServer
 from pipeline.run import ShardInput, run_stage
@@ -125,18 +124,7 @@ def _evidence(chance: random.Random) -> Evidence:
 
 
 def _draft_row(track_id: str, video_id: str, evidence: Evidence) -> dict[str, Any]:
-    draft = draft_of(evidence, max_events=6)
-    return {
-        "track_id": track_id,
-        "unit_key": track_id,
-        "video_id": video_id,
-        "text": draft.text,
-        "claims": [claim_row(claim, "template", judge_claim(claim, evidence)) for claim in draft.claims],
-        "num_text_tokens": draft.num_tokens,
-        "evidence": evidence.model_dump_json(),
-        "writer": WRITER,
-        "saw_label": False,
-    }
+    return {**draft_row(track_id, video_id, evidence, DraftConfig()), "unit_key": track_id}
 
 
 def _video_row(video_id: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from schemas.tracks import CROPS
 
 if TYPE_CHECKING:
     from pipeline.descriptions.ask import Reply, Request
-    from pipeline.descriptions.draft import Draft
     from pipeline.descriptions.evidence import Evidence
 
 
@@ -126,14 +125,22 @@ def _rows_with_vision(
 
 
 def _row(unit: Unit, config: DraftConfig) -> dict[str, Any]:
-    from pipeline.descriptions.draft import WRITER
-    from pipeline.descriptions.judging import claim_row, judge_claim
+    from pipeline.descriptions.evidence import evidence_of
 
     actions = unit.row(ACTIONS)
-    evidence, draft = _draft(unit, config)
+    return draft_row(actions["track_id"], actions["video_id"], evidence_of(actions), config)
+
+
+def draft_row(track_id: str, video_id: str, evidence: Evidence, config: DraftConfig) -> dict[str, Any]:
+    """The row of DRAFTS for one track's evidence, without `unit_key`."""
+    from pipeline.descriptions.draft import WRITER, draft_of
+    from pipeline.descriptions.judging import claim_row, judge_claim
+
+    budget, encoder = config.token_budget, config.text_encoder
+    draft = draft_of(evidence, max_events=config.max_events, token_budget=budget, encoder=encoder)
     return {
-        "track_id": actions["track_id"],
-        "video_id": actions["video_id"],
+        "track_id": track_id,
+        "video_id": video_id,
         "text": draft.text,
         "claims": [claim_row(claim, "template", judge_claim(claim, evidence)) for claim in draft.claims],
         "num_text_tokens": draft.num_tokens,
@@ -141,16 +148,6 @@ def _row(unit: Unit, config: DraftConfig) -> dict[str, Any]:
         "writer": WRITER,
         "saw_label": False,
     }
-
-
-def _draft(unit: Unit, config: DraftConfig) -> tuple[Evidence, Draft]:
-    from pipeline.descriptions.draft import draft_of
-    from pipeline.descriptions.evidence import evidence_of
-
-    evidence = evidence_of(unit.row(ACTIONS))
-    return evidence, draft_of(
-        evidence, max_events=config.max_events, token_budget=config.token_budget, encoder=config.text_encoder
-    )
 
 
 def _see_request(unit: Unit, vision: VisionConfig) -> tuple[Request, list[float]]:

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.descriptions.check import check_prose
-from pipeline.descriptions.draft import WRITER, draft_of
+from pipeline.descriptions.draft_stage import DraftConfig, draft_row
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent
-from pipeline.descriptions.judging import claim_row, judge_claim
 from pipeline.descriptions.label_policy import LabelLeakError, refuse_seen_labels
 from pipeline.descriptions.prompt import PROMPTS
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig
@@ -55,20 +54,8 @@ FACES = {
 }
 
 
-def draft_row(name: str, evidence: Evidence, **more: Any) -> dict[str, Any]:
-    draft = draft_of(evidence, max_events=6)
-    return {
-        "track_id": name,
-        "unit_key": "",
-        "video_id": f"video of {name}",
-        "text": draft.text,
-        "claims": [claim_row(claim, "template", judge_claim(claim, evidence)) for claim in draft.claims],
-        "num_text_tokens": draft.num_tokens,
-        "evidence": evidence.model_dump_json(),
-        "writer": WRITER,
-        "saw_label": False,
-        **more,
-    }
+def draft_of(name: str, evidence: Evidence) -> dict[str, Any]:
+    return {**draft_row(name, f"video of {name}", evidence, DraftConfig()), "unit_key": "", "seen_text": None}
 
 
 def video_row(name: str, **more: Any) -> dict[str, Any]:
@@ -89,7 +76,7 @@ class Refinery:
 
     def __init__(self, folder: Path) -> None:
         self.store = Store.open_or_create(folder / "corpus", 1)
-        self.drafts: Rows = [draft_row(name, evidence) for name, evidence in FACES.items()]
+        self.drafts: Rows = [draft_of(name, evidence) for name, evidence in FACES.items()]
         self.videos: Rows = [video_row(name) for name in FACES]
         self.previous: Receipt | None = None
 
@@ -175,7 +162,7 @@ def test_no_answer_is_a_passing_refusal_and_the_next_run_asks_again(refinery: Re
 
 def test_faults_mixed_at_random_lose_nothing_and_end(refinery: Refinery) -> None:
     names = sorted(FAULTS)
-    refinery.drafts = [draft_row(f"{name}", evidence) for name, evidence in FACES.items()]
+    refinery.drafts = [draft_of(name, evidence) for name, evidence in FACES.items()]
     count = iter(range(10_000))
 
     def plan(_: Body) -> str | Fault | None:
