@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from filelock import FileLock
+
 from pipeline.descriptions.chat import Reply, Request
 
 APPLICATION_ID = 0x66616A6E
@@ -75,9 +77,26 @@ class AnswerJournal:
                 raise
 
     def _open(self) -> None:
+        if not self._is_ready():
+            with FileLock(f"{self.path}.lock", timeout=BUSY_TIMEOUT_S):  # SQLite lets two that change to WAL both fail
+                self._create_or_refuse()
+                self._rows.execute("PRAGMA journal_mode = WAL")
+        self._rows.execute("PRAGMA synchronous = NORMAL")  # written to the system by each commit, not to the platter
+        self._rows.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves no trace in free pages
+
+    def _is_ready(self) -> bool:
+        is_ours = (self._number("application_id"), self._number("user_version")) == (APPLICATION_ID, FORMAT)
+        return is_ours and self._rows.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+    def _create_or_refuse(self) -> None:
+        """Look again under the lock: another may have made the journal while it was looked at."""
+        self._rows.execute("BEGIN IMMEDIATE")
         application, form = self._number("application_id"), self._number("user_version")
         if application == 0 and form == 0 and not self._number("schema_version"):
-            self._create()
+            self._rows.execute(_TABLE)
+            self._rows.execute(_INDEX)
+            self._rows.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._rows.execute(f"PRAGMA user_version = {FORMAT}")
         elif application != APPLICATION_ID:
             raise JournalError(f"{self.path} is no journal of answers but another SQLite file: choose another path")
         elif form != FORMAT:
@@ -85,16 +104,6 @@ class AnswerJournal:
                 f"{self.path} has format {form}, this facescribe knows {FORMAT}: use the facescribe that wrote it, or "
                 "move the file away and its questions are asked again"
             )
-        self._rows.execute("PRAGMA journal_mode = WAL")
-        self._rows.execute("PRAGMA synchronous = NORMAL")  # written to the system by each commit, not to the platter
-        self._rows.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves no trace in free pages
-
-    def _create(self) -> None:
-        self._rows.execute("BEGIN IMMEDIATE")  # another process may be making it too
-        self._rows.execute(_TABLE)
-        self._rows.execute(_INDEX)
-        self._rows.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        self._rows.execute(f"PRAGMA user_version = {FORMAT}")
         self._rows.execute("COMMIT")
 
     def _number(self, pragma: str) -> int:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -205,6 +206,22 @@ def test_a_disk_that_is_full_from_the_start_is_told(small_disk: Path) -> None:
     with pytest.raises(OSError) as raised:
         AnswerJournal(small_disk / "answers.sqlite")
     assert raised.value.errno == errno.ENOSPC
+
+
+def test_many_that_make_the_same_journal_at_once_all_have_it(tmp_path: Path) -> None:
+    def keep(folder: Path, number: int) -> None:
+        start.wait()
+        with AnswerJournal(folder / "answers.sqlite") as journal:
+            journal.put(f"k{number}", REPLY, "v")
+
+    for turn in range(30):
+        folder = tmp_path / str(turn)
+        start = threading.Barrier(8)
+        with ThreadPoolExecutor(8) as threads:
+            for done in [threads.submit(keep, folder, number) for number in range(8)]:
+                done.result()
+        with AnswerJournal(folder / "answers.sqlite") as journal:
+            assert journal.keys() == {f"k{number}" for number in range(8)}
 
 
 # Interrupted
