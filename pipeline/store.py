@@ -5,8 +5,10 @@
     receipts/STAGE/BUCKET-KEY.json         what one stage wrote for one bucket; its existence means it is whole
     snapshots/NUMBER.json                  which receipts are the corpus
     memory/SOURCE.json                     sizes and times of the source's files, to hash only what changed
+    answers.sqlite                         every answer of a language model, kept the moment it arrives
 
-A file appears under its name only when it is complete: it is written beside, flushed, and renamed.
+A file appears under its name only when it is complete: it is written beside, flushed, and renamed. The answers alone
+are a database, which grows.
 """
 
 from __future__ import annotations
