@@ -20,7 +20,7 @@ from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
 from pipeline.videos.sources import source_folder
-from pipeline.walk import WALK, BuildConfig, ConfigError, open_walk
+from pipeline.walk import WALK, BuildConfig, ConfigError, Walk, open_walk
 
 
 class StageReport(BaseModel):
@@ -53,6 +53,7 @@ def build_corpus(
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
     num_buckets: int = DEFAULT_BUCKETS,
+    annotations: Path | None = None,
 ) -> BuildReport:
     """Bring the corpus at `root` up to date with the videos of `source` and commit it as a snapshot.
 
@@ -62,15 +63,22 @@ def build_corpus(
         config: what to compute. A changed field recomputes what it touches and nothing else.
         resources: how to compute it. Without a server address the embedded language model is started and stopped.
         num_buckets: shards per table, for a new corpus only.
+        annotations: a CSV or Parquet file that says what the videos' labels, splits, groups, licences and consents are.
     """
-    began = time.monotonic()
     store = Store.open_or_create(root, num_buckets)
-    walk = open_walk(store, source, config)
+    with store.in_use():
+        return _build(store, open_walk(store, source, config, annotations), source, resources)
+
+
+def _build(store: Store, walk: Walk, source: Path, resources: Resources) -> BuildReport:
+    began = time.monotonic()
+    config = walk.config
+    walk.keep_sources()
     resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
     refuse_wrong_servers(config, resources)
     stages: dict[str, StageReport] = {}
     waited_s = 0.0
-    warnings: list[str] = []
+    warnings = list(walk.notes)
     with embedded_language_model() as language_model:
         for stage in WALK:
             buckets = walk.take_settled(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import progress
-from pipeline.stage import Config, Done, InMemory, Outcome, Refused, Resources, RowGroups, Stage, Unit
+from pipeline.stage import Config, Done, InMemory, Outcome, Refused, Resources, RowGroups, Stage, Unit, content_hash
 from pipeline.store import Receipt, ShardFile, Store
+from schemas.ledger import DONE, LEDGER, REFUSED
 from schemas.rejects import REASONS, REJECTS
 from schemas.table import SchemaError, Table
 
@@ -72,34 +74,51 @@ def run_stage(
     """Bring one shard up to date and return its receipt.
 
     Same shard key: nothing to do. Else units that `previous` (the shard in the newest snapshot) or an unfinished shard
-    of the same key already settled are taken over by their unit key, and only the rest is computed.
+    of the same key already settled are taken over by their unit key, and only the rest is computed. Where all of them
+    are, and no other, the files stay as they are: the change that led here ends here.
 
     Raises:
         ReconcileError: a unit ended neither as rows nor as a reason, or twice.
     """
     began = time.monotonic()
-    key = stage.shard_key(config, bucket, [item.key for item in inputs])
+    generations = store.generations(stage.name, bucket)
+    key = stage.shard_key(config, bucket, [item.key for item in inputs], generations)
     found = store.receipt(stage.name, bucket, key)
     if found is not None and found.is_settled:
         return ShardResult(found, 0, 0, began, time.monotonic())
 
     opened = {read.table.name: item.open(store, read.table) for read, item in zip(stage.reads, inputs, strict=True)}
-    units = stage.units(opened, config)
+    units = stage.units(opened, config, generations)
     progress.report(stage.name, bucket, done=0, total=len(units))
+    if previous is not None and previous.is_settled and _settled_keys(store, previous) == {u.unit_key for u in units}:
+        receipt = previous.model_copy(update={"key": key})
+        store.write_receipt(receipt)
+        progress.report(stage.name, bucket, done=len(units), total=len(units))
+        return ShardResult(receipt, 0, len(units), began, time.monotonic())
     made_from = {**stage.identity(config), "bucket": bucket, "inputs": [item.key for item in inputs]}
     with _Shard(stage, bucket, made_from, store) as shard:
         settled = [receipt for receipt in (found, previous) if receipt is not None]
         known = shard.take_over(units, settled)
         wanted = [unit for unit in units if unit.unit_id not in known]
+        since = time.monotonic()
         for outcome in stage.run(wanted, config, resources) if wanted else ():
-            shard.add(outcome)
+            shard.add(outcome, since)
             del outcome  # its rows would else be held while the next unit is computed
+            since = time.monotonic()
             progress.report(stage.name, bucket, done=len(shard.ended), total=len(units))
         shard.reconcile(units)
     receipt = shard.receipt(key, len(units))
     store.write_receipt(receipt)
     progress.report(stage.name, bucket, done=len(units), total=len(units))
     return ShardResult(receipt, len(wanted), len(known), began, time.monotonic())
+
+
+def _settled_keys(store: Store, receipt: Receipt) -> set[str]:
+    """Keys of the units that a shard need not be asked for again."""
+    if LEDGER.name not in receipt.files:  # no unit, or written before there were ledgers
+        return set()
+    ended = store.read(receipt.files[LEDGER.name], ["unit_key", "is_transient"])
+    return set(ended.filter(pc.invert(ended["is_transient"]))["unit_key"].to_pylist())
 
 
 def each_unit(units: Sequence[Unit], work: Callable[[Unit], Done | Refused]) -> Iterator[Outcome]:
@@ -123,8 +142,8 @@ class _Shard:
 
     def __init__(self, stage: Stage[Any], bucket: int, made_from: Mapping[str, Any], store: Store) -> None:
         self._stage, self._bucket, self._store = stage, bucket, store
-        self._writers = {table.name: store.writer(table, bucket, made_from) for table in (*stage.writes, REJECTS)}
-        self._tables = {table.name: table for table in (*stage.writes, REJECTS)}
+        self._tables = {table.name: table for table in (*stage.writes, REJECTS, LEDGER)}
+        self._writers = {table.name: store.writer(table, bucket, made_from) for table in self._tables.values()}
         self._stack = ExitStack()
         self.ended: set[str] = set()
         self._num_rejected = self._num_transient = 0
@@ -142,23 +161,12 @@ class _Shard:
         wanted = {unit.unit_key: unit.unit_id for unit in units}
         known: set[str] = set()
         for receipt in receipts:
-            keys = self._settled_keys(receipt) & {key for key, unit_id in wanted.items() if unit_id not in known}
-            if keys:
+            missing = {key for key, unit_id in wanted.items() if unit_id not in known}
+            if keys := _settled_keys(self._store, receipt) & missing:
                 self._copy(receipt, keys)
                 known |= {wanted[key] for key in keys}
         self.ended |= known
         return known
-
-    def _settled_keys(self, receipt: Receipt) -> set[str]:
-        keys: set[str] = set()
-        first = self._stage.writes[0].name
-        if first in receipt.files:
-            keys |= set(self._store.read(receipt.files[first], ["unit_key"])["unit_key"].unique().to_pylist())
-        if REJECTS.name in receipt.files:
-            rejects = self._store.read(receipt.files[REJECTS.name], ["unit_key", "is_transient"])
-            permanent = rejects.filter(pc.invert(rejects["is_transient"]))
-            keys |= set(permanent["unit_key"].to_pylist())
-        return keys
 
     def _copy(self, receipt: Receipt, keys: set[str]) -> None:
         wanted = pa.array(sorted(keys))
@@ -168,36 +176,59 @@ class _Shard:
                 if rows.num_rows:
                     self._append(name, self._tables[name].conform(rows))
 
-    def add(self, outcome: Outcome) -> None:
-        """Write one outcome and note that its unit has ended."""
+    def add(self, outcome: Outcome, since: float) -> None:
+        """Write one outcome, on which the stage was at work since that time, and note that its unit has ended."""
         unit = outcome.unit
         if unit.unit_id in self.ended:
             raise ReconcileError(f"stage {self._stage.name} ended unit {unit.unit_id} twice")
         self.ended.add(unit.unit_id)
         if isinstance(outcome, Refused):
-            self._refuse(outcome)
+            self._refuse(outcome, since)
             return
         before = {name: writer.num_rows for name, writer in self._writers.items()}
+        output = _Output()
         try:
             for name, rows in outcome.rows.items():
-                self._write(name, rows, unit)
+                self._write(name, rows, unit, output)
         except _BrokeOffError as error:
             for name, num_rows in before.items():
                 self._writers[name].take_back(num_rows)
-            self._refuse(unexpected(unit, error.why))
+            self._refuse(unexpected(unit, error.why), since)
             return
         first = self._stage.writes[0].name
         if self._writers[first].num_rows == before[first]:
             raise ReconcileError(f"stage {self._stage.name} gave unit {unit.unit_id} neither a row nor a reason")
+        facts = {"outcome": DONE, "is_transient": False, **output.facts(), "num_tokens": outcome.num_tokens}
+        self._enter(unit, {**facts, "work_s": time.monotonic() - since})
 
-    def _refuse(self, refused: Refused) -> None:
-        self._append(REJECTS.name, REJECTS.rows([_reject_row(self._stage, refused)]))
+    def _refuse(self, refused: Refused, since: float) -> None:
+        row = _reject_row(self._stage, refused)
+        self._append(REJECTS.name, REJECTS.rows([row]))
+        is_transient = row["is_transient"]
+        facts = {"outcome": REFUSED, "reason": refused.reason, "is_transient": is_transient, **_Output().facts()}
+        # A unit that fails for the same passing reason night after night shall leave the same ledger.
+        work_s = None if is_transient else time.monotonic() - since
+        self._enter(refused.unit, {**facts, "output_key": None, "num_tokens": 0, "work_s": work_s})
 
-    def _write(self, name: str, rows: Iterable[Mapping[str, Any]], unit: Unit) -> None:
+    def _enter(self, unit: Unit, ended: Mapping[str, Any]) -> None:
+        """Write a unit's line of the ledger."""
+        asked = {
+            "stage": self._stage.name,
+            "unit_id": unit.unit_id,
+            "video_id": _video_of(self._stage, unit),
+            "unit_key": unit.unit_key,
+            "content_key": unit.content_key,
+            "request_key": unit.request_key,
+            "generation": unit.generation,
+        }
+        self._append(LEDGER.name, LEDGER.rows([{**asked, **ended}]))
+
+    def _write(self, name: str, rows: Iterable[Mapping[str, Any]], unit: Unit, output: _Output) -> None:
         table, keys = self._tables[name], []
         for piece in _pieces(rows):
             conformed = table.rows({**row, "unit_key": unit.unit_key} for row in piece)
             keys.append(conformed.select(list(table.primary_key)))
+            output.add(conformed)
             self._append(name, conformed)
         if len(keys) > 1:  # one piece was checked when it was conformed
             every = pa.concat_tables(keys)
@@ -231,6 +262,25 @@ class _Shard:
             num_rejected=self._num_rejected,
             num_transient=self._num_transient,
         )
+
+
+class _Output:
+    """What one unit came out as: how much, and a hash of its values."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._num_rows = self._num_bytes = 0
+
+    def add(self, rows: pa.Table) -> None:
+        """Rows in the order in which they are written."""
+        self._digest.update(content_hash([rows.drop_columns("unit_key")]).encode())
+        self._num_rows += rows.num_rows
+        self._num_bytes += rows.nbytes
+
+    def facts(self) -> dict[str, Any]:
+        """As columns of the ledger."""
+        key = self._digest.hexdigest()[:32]
+        return {"output_key": key, "num_rows": self._num_rows, "num_bytes": self._num_bytes}
 
 
 class _BrokeOffError(Exception):
@@ -274,15 +324,20 @@ def _num_bytes(value: Any) -> int:
 
 def _reject_row(stage: Stage[Any], refused: Refused) -> dict[str, Any]:
     unit, first = refused.unit, stage.reads[0]
-    told = [name for name in ("video_id", "path") if name in first.columns]
-    facts = {name: unit.column(first.table, name)[0].as_py() for name in told}
     return {
         "stage": stage.name,
         "unit_id": unit.unit_id,
         "unit_key": unit.unit_key,
-        "video_id": facts.get("video_id", unit.unit_id),
-        "path": facts.get("path"),
+        "video_id": _video_of(stage, unit),
+        "path": unit.column(first.table, "path")[0].as_py() if "path" in first.columns else None,
         "reason": refused.reason,
         "is_transient": REASONS[refused.reason].is_transient,
         "detail": refused.detail,
     }
+
+
+def _video_of(stage: Stage[Any], unit: Unit) -> str:
+    """The video that a unit belongs to: each stage reads it in its first table."""
+    if stage.unit == "video_id":
+        return unit.unit_id
+    return str(unit.column(stage.reads[0].table, "video_id")[0].as_py())

@@ -11,8 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.store import Receipt, ShardFile, Store, now
 from schemas.corpus import TABLES
+from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
+from schemas.reviews import REVIEWS
 from schemas.table import SCHEMA_VERSION, Table
+from schemas.videos import SOURCES
+
+NOTHING_MADE: Mapping[str, Mapping[str, Any]] = {}
 
 
 class SnapshotConflictError(Exception):
@@ -30,6 +35,8 @@ class Snapshot(BaseModel):
     schema_version: int
     source: str
     config: dict[str, Any]
+    made_with: dict[str, dict[str, Any]] = {}
+    """By stage: its version, config, weights, and hashes of the files that the config names."""
     software: dict[str, str]
     counts: dict[str, int]
     rejects: dict[str, int]
@@ -70,6 +77,7 @@ def commit(
     parent: Snapshot | None,
     source: str,
     config: Mapping[str, Any],
+    made_with: Mapping[str, Mapping[str, Any]] = NOTHING_MADE,
     software: Mapping[str, str],
 ) -> Snapshot:
     """Make these receipts the corpus. Nothing changed since `parent`: return `parent`.
@@ -89,6 +97,7 @@ def commit(
         schema_version=SCHEMA_VERSION,
         source=source,
         config=dict(config),
+        made_with={stage: dict(made) for stage, made in made_with.items()},
         software=dict(software),
         counts=_counts(ordered),
         rejects=_reject_counts(store, ordered),
@@ -136,7 +145,7 @@ class TableDiff(BaseModel):
 
 def diff(store: Store, before: Snapshot, after: Snapshot) -> list[TableDiff]:
     """Compare two snapshots, table by table. Reads keys only, and no file that both share."""
-    return [_diff_table(store, table, before, after) for table in TABLES.values() if table.name != "reviews"]
+    return [_diff_table(store, table, before, after) for table in TABLES.values() if table not in (REVIEWS, LEDGER)]
 
 
 def _diff_table(store: Store, table: Table, before: Snapshot, after: Snapshot) -> TableDiff:
@@ -155,8 +164,12 @@ def _diff_table(store: Store, table: Table, before: Snapshot, after: Snapshot) -
     )
 
 
-def _unit_keys(store: Store, table: Table, files: Sequence[ShardFile]) -> dict[tuple[Any, ...], str]:
-    columns = [*table.primary_key, "unit_key"]
+def _unit_keys(store: Store, table: Table, files: Sequence[ShardFile]) -> dict[tuple[Any, ...], Any]:
+    """What each row was made from, by its primary key; of a source's row, all that it says."""
+    made_from = [field.name for field in table.columns if table is SOURCES or field.name == "unit_key"]
+    columns = list(dict.fromkeys([*table.primary_key, *made_from]))
     rows = pa.concat_tables([table.empty().select(columns), *(store.read(file, columns) for file in files)])
-    lists = [column.to_pylist() for column in rows.columns]
-    return {tuple(values[:-1]): values[-1] for values in zip(*lists, strict=True)}
+    return {
+        tuple(row[name] for name in table.primary_key): tuple(repr(row[name]) for name in made_from)
+        for row in rows.to_pylist()
+    }

@@ -22,6 +22,9 @@ from pipeline.assets import ASSETS
 from schemas.rejects import REASONS
 from schemas.table import Table
 
+NO_GENERATIONS: Mapping[str, int] = {}
+"""Of no unit a backfill has asked for more."""
+
 
 class StageConfig(BaseModel):
     """What to compute. Every field enters the key of every result, so a changed field recomputes what it touches."""
@@ -216,6 +219,12 @@ class Unit:
     unit_id: str
     unit_key: str
     rows: Mapping[str, pa.Table]
+    content_key: str = ""
+    """Hash of the input's values alone."""
+    request_key: str | None = None
+    """Hash of the exact first request, of a stage that asks a language model."""
+    generation: int = 0
+    """How often a backfill has asked for the unit anew; each time it is computed once more."""
 
     def row(self, table: Table) -> dict[str, Any]:
         """The unit's single row of `table`."""
@@ -241,10 +250,13 @@ class Done:
     Rows may come from a generator, which is run once, before the stage is asked for its next outcome, and of which a
     few megabytes are held at a time. If it raises, what it gave is taken back and the unit is refused as
     `unexpected_error`: whatever can be wrong with the input itself is better found, and its reason told, before.
+
+    `num_tokens` counts what a language model read and wrote for it.
     """
 
     unit: Unit
     rows: Mapping[str, Iterable[Mapping[str, Any]]]
+    num_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -290,12 +302,22 @@ class Stage(Generic[Config]):
         made_with = {"config": config.model_dump(mode="json"), "weights": weights}
         return {"stage": self.name, "version": self.version, **made_with}
 
-    def shard_key(self, config: Config, bucket: int, input_keys: Sequence[str]) -> str:
-        """Key of what this stage writes for one bucket, from the keys of the inputs."""
-        files = config.hashes_of_files()
-        return key_of({**self.identity(config), "files": files, "bucket": bucket, "inputs": list(input_keys)})
+    def made_with(self, config: Config) -> dict[str, Any]:
+        """What a snapshot records of how rows were made: `identity`, and hashes of the files that the config names."""
+        return {**self.identity(config), "files": config.hashes_of_files()}
 
-    def units(self, inputs: Mapping[str, pa.Table | RowGroups], config: Config) -> list[Unit]:
+    def shard_key(
+        self, config: Config, bucket: int, input_keys: Sequence[str], generations: Mapping[str, int] = NO_GENERATIONS
+    ) -> str:
+        """Key of what this stage writes for one bucket, from the keys of the inputs."""
+        return shard_key_of(self.made_with(config), bucket, input_keys, generations)
+
+    def units(
+        self,
+        inputs: Mapping[str, pa.Table | RowGroups],
+        config: Config,
+        generations: Mapping[str, int] = NO_GENERATIONS,
+    ) -> list[Unit]:
         """Cut the inputs into units, each with its key, in the order in which they begin in the first input.
 
         Reads every input twice, column by column of a row group, and holds no more of it.
@@ -312,16 +334,30 @@ class Stage(Generic[Config]):
                 for name in [read.table.name]
                 for belonging in [belongs_to[name][unit_id] if read.by else unit_id]
             }
-            units.append(Unit(unit_id, self._key(unit_id, rows, config), UnitRows(rows)))
+            units.append(self._unit(unit_id, rows, config, generations.get(unit_id, 0)))
         return units
 
-    def _key(self, unit_id: str, rows: Mapping[str, Rows], config: Config) -> str:
+    def _unit(self, unit_id: str, rows: Mapping[str, Rows], config: Config, generation: int) -> Unit:
         content = content_hash([rows[read.table.name].select(read.content) for read in self.reads])
         parts = {**self.identity(config), "unit": unit_id, "content": content}
+        request = None
         if self.request is not None:
-            request = self.request(Unit(unit_id, "", UnitRows(rows)), config)
-            parts["request"] = hashlib.sha256(request.encode()).hexdigest()
-        return key_of(parts)
+            asked = self.request(Unit(unit_id, "", UnitRows(rows)), config)
+            parts["request"] = request = hashlib.sha256(asked.encode()).hexdigest()
+        if generation:
+            parts["generation"] = generation
+        return Unit(unit_id, key_of(parts), UnitRows(rows), content, request, generation)
+
+
+def shard_key_of(
+    made_with: Mapping[str, Any],
+    bucket: int,
+    input_keys: Sequence[str],
+    generations: Mapping[str, int] = NO_GENERATIONS,
+) -> str:
+    """Key of a shard, from what `Stage.made_with` says of its stage, the keys of its inputs, and backfills."""
+    again = {"generations": dict(generations)} if generations else {}
+    return key_of({**made_with, "bucket": bucket, "inputs": list(input_keys), **again})
 
 
 def _spans(source: RowGroups, column: str) -> dict[str, list[Span]]:

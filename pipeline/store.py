@@ -5,6 +5,9 @@
     receipts/STAGE/BUCKET-KEY.json         what one stage wrote for one bucket; its existence means it is whole
     snapshots/NUMBER.json                  which receipts are the corpus
     memory/SOURCE.json                     sizes and times of the source's files, to hash only what changed
+    generations/STAGE/BUCKET.json          which units a backfill has asked for anew, and how often
+    denied.json                            salted hashes of the videos that were taken down
+    in_use                                 locked by who works here; empty
     answers.sqlite                         every answer of a language model, kept the moment it arrives
 
 A file appears under its name only when it is complete: it is written beside, flushed, and renamed. The answers alone
@@ -13,12 +16,14 @@ are a database, which grows.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import secrets
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +47,10 @@ DEFAULT_BUCKETS = 16
 
 class StoreError(Exception):
     """A root that cannot be used: the message says what, where, and what to do next."""
+
+
+class CorpusInUseError(StoreError):
+    """Someone works on this corpus in a way that does not bear company."""
 
 
 class ShardFile(BaseModel):
@@ -69,13 +78,30 @@ class Receipt(BaseModel):
     key: str
     files: dict[str, ShardFile]
     num_units: int
-    num_rejected: int
-    num_transient: int
+    num_rejected: int = 0
+    num_transient: int = 0
 
     @property
     def is_settled(self) -> bool:
         """Whether no unit waits to be tried again."""
         return self.num_transient == 0
+
+
+class DenyList(BaseModel):
+    """Videos that were taken down and may not come back. Who reads the list learns no id from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    salt: str
+    hashes: frozenset[str] = frozenset()
+
+    def hash_of(self, video_id: str) -> str:
+        """What stands for an id in the list."""
+        return hashlib.sha256(f"{self.salt}{video_id}".encode()).hexdigest()
+
+    def holds(self, video_id: str) -> bool:
+        """Whether the video was taken down."""
+        return bool(self.hashes) and self.hash_of(video_id) in self.hashes
 
 
 class Store:
@@ -137,7 +163,7 @@ class Store:
 
     def bucket_of(self, video_id: str) -> int:
         """The bucket that everything made from this video belongs to."""
-        return int(video_id, 16) % self.num_buckets
+        return int(video_id.rpartition(":")[2], 16) % self.num_buckets
 
     def writer(self, table: Table, bucket: int, made_from: Mapping[str, Any]) -> ShardWriter:
         """Begin one shard of `table`. Nothing can be seen until the writer is closed without an error."""
@@ -170,6 +196,60 @@ class Store:
     def write_receipt(self, receipt: Receipt) -> None:
         """Make a finished shard known. Written last, so a receipt's files are always there."""
         self._put(_receipt_name(receipt.stage, receipt.bucket, receipt.key), receipt.model_dump_json(indent=1))
+
+    def generations(self, stage: str, bucket: int) -> dict[str, int]:
+        """How often backfills have asked for units of this shard anew; units that none asked for are not in it."""
+        try:
+            return {str(unit): int(n) for unit, n in json.loads(self._generations(stage, bucket).read_bytes()).items()}
+        except FileNotFoundError:
+            return {}
+
+    def write_generations(self, stage: str, bucket: int, generations: Mapping[str, int]) -> None:
+        """Ask for units anew: a unit whose number is another than before is computed by the next build."""
+        name = str(self._generations(stage, bucket).relative_to(self.root))
+        if generations:
+            self._put(name, json.dumps(dict(sorted(generations.items())), indent=0))
+        else:
+            (self.root / name).unlink(missing_ok=True)
+
+    def _generations(self, stage: str, bucket: int) -> Path:
+        return self.root / "generations" / stage / f"{bucket:04d}.json"
+
+    def denied(self) -> DenyList:
+        """The videos that may not come back."""
+        try:
+            return DenyList.model_validate_json((self.root / "denied.json").read_bytes())
+        except FileNotFoundError:
+            return DenyList(salt=secrets.token_hex(16))
+
+    def deny(self, video_ids: Iterable[str]) -> DenyList:
+        """Put videos on the deny list, for good."""
+        known = self.denied()
+        longer = known.model_copy(update={"hashes": known.hashes | {known.hash_of(one) for one in video_ids}})
+        listed = {"salt": longer.salt, "hashes": sorted(longer.hashes)}
+        self._put("denied.json", json.dumps(listed, indent=1))
+        return longer
+
+    @contextmanager
+    def in_use(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the corpus while working on it: any number of builds side by side, or one who deletes, `alone`.
+
+        The lock ends with the process, however that ends. It holds between processes of one machine, or of several that
+        share a file system with locks; of what it does not reach, the commit of a snapshot still lets only one win.
+
+        Raises:
+            CorpusInUseError: who is there does not bear this one; the message says what to do.
+        """
+        with (self.root / "in_use").open("a") as file:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CorpusInUseError(
+                    f"{self.root} is in use: "
+                    + ("a build works there; wait for its end" if alone else "files are being deleted there; wait")
+                    + ", then run the same command again"
+                ) from None
+            yield
 
     def snapshot_numbers(self) -> list[int]:
         """Numbers of all snapshots, ascending."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ from pipeline.stage import Resources, Stage, StageConfig, content_hash
 from pipeline.store import Receipt, Store
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
+from pipeline.videos.annotations import read_annotations
 from pipeline.videos.config import VideoConfig
-from pipeline.videos.sources import list_source
+from pipeline.videos.sources import list_source, unmatched
 from pipeline.videos.stage import PROBE_VIDEOS
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.table import Table
@@ -43,6 +45,9 @@ WALK: tuple[Stage[Any], ...] = (
     DRAFT_DESCRIPTIONS,
     REFINE_DESCRIPTIONS,  # last, because its server starts while everything else is computed
 )
+
+LIST_SOURCES = "list_sources"
+"""What stands as a stage in receipts where the source itself was listed."""
 
 
 class ConfigError(Exception):
@@ -112,32 +117,63 @@ def _in_words(error: ValidationError) -> str:
 class Walk:
     """One run through the stages: the source's rows, the snapshot before, and the receipts found or made so far."""
 
-    def __init__(self, store: Store, sources: pa.Table, config: BuildConfig) -> None:
+    def __init__(self, store: Store, sources: pa.Table, config: BuildConfig, notes: Sequence[str] = ()) -> None:
         self.store, self.config = store, config
+        self.notes = tuple(notes)
+        """What the user should know of the source, in sentences."""
         self.previous = snapshots.newest(store)
         self._receipts: dict[tuple[str, int], Receipt] = {}
         self._before = {(r.stage, r.bucket): r for r in self.previous.receipts} if self.previous else {}
         buckets = [store.bucket_of(video_id) for video_id in sources["video_id"].to_pylist()]
         numbered = sources.append_column("bucket", pa.array(buckets, pa.int32()))
-        self._sources = {
+        self.sources = {
             bucket: numbered.filter(pc.equal(numbered["bucket"], bucket)).drop_columns("bucket")
             for bucket in sorted(set(buckets))
         }
+        self._source_keys = {bucket: content_hash([rows]) for bucket, rows in self.sources.items()}
+
+    def before(self, stage: str, bucket: int) -> Receipt | None:
+        """What the newest snapshot holds of a stage and bucket."""
+        return self._before.get((stage, bucket))
+
+    def keep_sources(self) -> None:
+        """Store what the source holds, so that every row of the corpus can be traced to it."""
+        for bucket, rows in self.sources.items():
+            if self._find_sources(bucket) is None:
+                key = self._source_keys[bucket]
+                with self.store.writer(SOURCES, bucket, {"stage": LIST_SOURCES}) as writer:
+                    writer.append(rows)
+                files = {SOURCES.name: writer.file} if writer.file else {}
+                receipt = Receipt(stage=LIST_SOURCES, bucket=bucket, key=key, files=files, num_units=rows.num_rows)
+                self.store.write_receipt(receipt)
+                self._receipts[LIST_SOURCES, bucket] = receipt
+
+    def _find_sources(self, bucket: int) -> Receipt | None:
+        found = self.store.receipt(LIST_SOURCES, bucket, self._source_keys[bucket])
+        if found is not None:
+            self._receipts[LIST_SOURCES, bucket] = found
+        return found
 
     def take_settled(self, stage: Stage[Any]) -> list[int]:
         """Note every shard of `stage` that is done; return the buckets that are not. The stages before must be done."""
-        unsettled = []
-        for bucket in self._sources:
-            inputs = self._inputs(stage, bucket)
-            if inputs[0].is_empty:
-                continue
-            key = stage.shard_key(self.config.of(stage), bucket, [item.key for item in inputs])
-            receipt = self.store.receipt(stage.name, bucket, key)
-            if receipt is not None and receipt.is_settled:
-                self._receipts[stage.name, bucket] = receipt
-            else:
-                unsettled.append(bucket)
-        return unsettled
+        return [bucket for bucket in self.sources if not self.is_settled(stage, bucket)]
+
+    def is_settled(self, stage: Stage[Any], bucket: int) -> bool:
+        """Note the shard if it is done, or has nothing to read; whether it is. The stages before it must be done."""
+        inputs = self._inputs(stage, bucket)
+        if inputs[0].is_empty:
+            return True
+        receipt = self.find(stage, bucket)
+        if receipt is None or not receipt.is_settled:
+            return False
+        self._receipts[stage.name, bucket] = receipt
+        return True
+
+    def find(self, stage: Stage[Any], bucket: int) -> Receipt | None:
+        """The receipt of exactly this input and config, finished or with units that wait to be tried again."""
+        keys = [item.key for item in self._inputs(stage, bucket)]
+        generations = self.store.generations(stage.name, bucket)
+        return self.store.receipt(stage.name, bucket, stage.shard_key(self.config.of(stage), bucket, keys, generations))
 
     def run(self, stage: Stage[Any], bucket: int, resources: Resources) -> ShardResult:
         """Bring one shard up to date and note its receipt."""
@@ -148,7 +184,8 @@ class Walk:
 
     def is_done(self) -> bool:
         """Whether the newest snapshot is exactly what a run would give, so that nothing needs to be computed."""
-        settled = not any(self.take_settled(stage) for stage in WALK)
+        settled = all(self._find_sources(bucket) for bucket in self.sources)
+        settled = settled and not any(self.take_settled(stage) for stage in WALK)
         return settled and self.previous is not None and self.previous.has_just(self._receipts.values())
 
     def commit(self, source: Path, max_duplicate_share: float | None = None) -> Snapshot:
@@ -167,6 +204,7 @@ class Walk:
             parent=self.previous,
             source=str(source),
             config=self.config.model_dump(mode="json"),
+            made_with={stage.name: stage.made_with(self.config.of(stage)) for stage in WALK},
             software=software(),
         )
 
@@ -193,23 +231,43 @@ class Walk:
 
     def _input(self, table: Table, bucket: int) -> ShardInput:
         if table is SOURCES:
-            rows = self._sources[bucket]
-            return ShardInput(key=content_hash([rows]), rows=rows)
-        producer = next(stage for stage in WALK if table in stage.writes)
-        receipt = self._receipts.get((producer.name, bucket))
+            return ShardInput(key=self._source_keys[bucket], rows=self.sources[bucket])
+        receipt = self._receipts.get((producer_of(table), bucket))
         file = receipt.files.get(table.name) if receipt else None
         return ShardInput(key=file.content if file else "none", file=file)
 
 
-def open_walk(store: Store, source: Path, config: BuildConfig) -> Walk:
+def producer_of(table: Table) -> str:
+    """The name of the stage that writes a table."""
+    return LIST_SOURCES if table is SOURCES else next(stage.name for stage in WALK if table in stage.writes)
+
+
+def open_walk(
+    store: Store, source: Path, config: BuildConfig, annotations: Path | None = None, *, may_read: bool = True
+) -> Walk:
     """List the source, remembering what was read, and set out on the walk.
+
+    Videos that were taken down are left out. With `may_read` off nothing is read but names, sizes and times, and
+    nothing is written: for a plan.
 
     Raises:
         SourceError: nothing is at `source`, or no file.
+        AnnotationError: the table of annotations cannot be used.
     """
-    sources, memory = list_source(source, store.read_memory(source))
-    store.write_memory(source, memory)
-    return Walk(store, sources, config)
+    said = read_annotations(annotations) if annotations is not None else {}
+    sources, memory = list_source(source, store.read_memory(source), said, may_read=may_read)
+    notes = []
+    if strangers := unmatched(said, sources):
+        notes.append(f"{len(strangers)} annotated files are not in {source}, the first is {strangers[0]!r}")
+    denied = store.denied()
+    if is_denied := [denied.holds(video_id) for video_id in sources["video_id"].to_pylist()]:
+        if any(is_denied):
+            notes.append(f"{sum(is_denied)} videos of {source} were taken down and stay out: delete their files there")
+        sources = sources.filter(pc.invert(pa.array(is_denied)))
+    if may_read:
+        kept = {path: facts for path, facts in memory.items() if not denied.holds(facts[2])}
+        store.write_memory(source, kept)
+    return Walk(store, sources, config, notes)
 
 
 def software() -> dict[str, str]:

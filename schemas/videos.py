@@ -6,10 +6,19 @@ import pyarrow as pa
 
 from schemas.table import UNIT_KEY_MEANING, Table, column
 
+ANNOTATIONS = (
+    column("label", pa.string(), "emotion label of the source's annotation, by name", nullable=True),
+    column("split", pa.string(), "train, validation or test, as the source says", nullable=True),
+    column("group", pa.string(), "identity or film that must not be on both sides of a split", nullable=True),
+    column("licence", pa.string(), "licence of the video; export asks for it", nullable=True),
+    column("consent", pa.string(), "what the person shown agreed to, or on what ground; export asks", nullable=True),
+)
+"""What people say of a video, and its bytes do not."""
+
 SOURCES = Table(
     name="sources",
-    version=1,
-    meaning="one row per distinct content found in the source; made anew by each run and not stored",
+    version=2,
+    meaning="one row per distinct content found in the source: what every other row of the corpus goes back to",
     primary_key=("video_id",),
     columns=(
         column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
@@ -19,12 +28,13 @@ SOURCES = Table(
         column(
             "read_error", pa.string(), "why the bytes could not be read; video_id is then of the path", nullable=True
         ),
+        *ANNOTATIONS,
     ),
 )
 
 VIDEOS = Table(
     name="videos",
-    version=1,
+    version=2,
     meaning="one row per source video",
     primary_key=("video_id",),
     columns=(
@@ -43,9 +53,6 @@ VIDEOS = Table(
         column("container", pa.string(), "container format as the demuxer names it"),
         column("has_audio", pa.bool_(), "whether an audio stream is present"),
         column("decoder", pa.string(), "name and version of the decoder that reads this file's frames"),
-        column("label", pa.string(), "emotion label of the source's annotation, by name", nullable=True),
-        column("split", pa.string(), "train, validation or test, as the source says", nullable=True),
-        column("group", pa.string(), "identity or film that must not be on both sides of a split", nullable=True),
-        column("licence", pa.string(), "licence of the video", nullable=True),
+        *ANNOTATIONS,
     ),
 )

@@ -17,6 +17,7 @@ def build_without_scheduler(source: Path, root: Path, config: BuildConfig | None
     config = config.model_copy(update={"descriptions": config.descriptions.model_copy(update={"model": MODEL})})
     with answering() as answers:
         walk = open_walk(Store.open_or_create(root, 4), source, config)
+        walk.keep_sources()
         resources = Resources(source=source_folder(source), server=answers.address)
         for stage in WALK:
             for bucket in walk.take_settled(stage):

@@ -99,6 +99,8 @@ class Talk:
     next_request: NextRequest = one_reply
     video_id: str = ""
     """What the question is about, to find its kept answers by."""
+    generation: int = 0
+    """Answers kept in another generation do not serve: how a backfill has the same question asked anew."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ class _Call:
             return Ended(tuple(requests), (), mistake)
         while True:
             try:
-                replies.append(await self._answer(question, talk.video_id, is_further=bool(replies)))
+                replies.append(await self._answer(question, talk, is_further=bool(replies)))
             except (ServerUnavailable, RequestRefused) as failure:
                 return Ended(tuple(requests), tuple(replies), failure)
             try:
@@ -230,11 +232,11 @@ class _Call:
                 return Ended(tuple(requests), tuple(replies), mistake)
             requests.append(further)
 
-    async def _answer(self, question: str, video_id: str, *, is_further: bool) -> Reply:
+    async def _answer(self, question: str, talk: Talk, *, is_further: bool) -> Reply:
         """The kept answer, or that of an equal question under way, or else the server's."""
         if self._kept is None:
             return await self._ask(question, is_further=is_further)
-        key, flights = self._kept.key(question), self._desk.flights
+        key, flights = self._kept.key(question, talk.generation), self._desk.flights
         flight = (str(self._kept.path), key)
         while (kept := self._kept.get(key)) is None and flight in flights:
             await flights[flight].wait()
@@ -243,7 +245,7 @@ class _Call:
         landed = flights[flight] = asyncio.Event()
         try:
             reply = await self._ask(question, is_further=is_further)
-            self._kept.put(key, reply, video_id)  # nothing is awaited in between: an answer that is here is kept
+            self._kept.put(key, reply, talk.video_id)  # nothing is awaited in between: an answer that is here is kept
             return reply
         finally:
             del flights[flight]

@@ -93,7 +93,8 @@ def _run_with_vision(
 
     asked = [_see_request(unit, vision) for unit in units]
     talks = [
-        Talk(request, video_id=unit.row(ACTIONS)["video_id"]) for unit, (request, _) in zip(units, asked, strict=True)
+        Talk(request, video_id=unit.row(ACTIONS)["video_id"], generation=unit.generation)
+        for unit, (request, _) in zip(units, asked, strict=True)
     ]
     server = resources.vision_server or resources.server
     asker = AskSettings.of(resources.model_copy(update={"server": server}))

@@ -225,9 +225,9 @@ class KeptAnswers:
         """The journal's file."""
         return self.journal.path
 
-    def key(self, question: str) -> str:
-        """The `answer_key` of a canonical request."""
-        return _key(question, self.revision, self.engine)
+    def key(self, question: str, generation: int = 0) -> str:
+        """The `answer_key` of a canonical request; another generation is another question."""
+        return _key(f"{question} generation {generation}" if generation else question, self.revision, self.engine)
 
     def get(self, key: str) -> Reply | None:
         """As of the journal."""

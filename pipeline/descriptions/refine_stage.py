@@ -261,7 +261,10 @@ def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> I
     from pipeline.descriptions.journal import keeping
 
     conversations = [_Conversation(unit, config) for unit in units]
-    talks = [Talk(one.requests[0], one.next_request, one.draft["video_id"]) for one in conversations]
+    talks = [
+        Talk(one.requests[0], one.next_request, one.draft["video_id"], unit.generation)
+        for unit, one in zip(units, conversations, strict=True)
+    ]
     with (
         keeping(resources.answers, config.model_revision, config.engine) as kept,
         closing(converse(talks, asker=AskSettings.of(resources), kept=kept)) as talked,
@@ -282,7 +285,8 @@ def outcome_of(unit: Unit, ended: Ended, rows: Callable[[Sequence[Reply]], Mappi
     try:
         if ended.failure is not None:
             raise ended.failure
-        return Done(unit, rows(ended.replies))
+        num_tokens = sum(reply.prompt_tokens + reply.completion_tokens for reply in ended.replies)
+        return Done(unit, rows(ended.replies), num_tokens)
     except Exception as error:
         return unexpected(unit, error)
 

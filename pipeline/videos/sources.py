@@ -8,10 +8,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline import progress
+from pipeline.videos.annotations import Annotations
 from pipeline.videos.paths import path_text
 from schemas.videos import SOURCES
 
@@ -20,6 +22,12 @@ Memory = dict[str, tuple[int, int, str]]
 
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of its clock: not remembered."""
+
+
+UNREAD = "unread:"
+"""Begins the id of a file whose bytes were not looked at."""
+
+NO_ANNOTATIONS: Annotations = {}
 
 
 class SourceError(Exception):
@@ -35,11 +43,20 @@ def source_folder(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def list_source(source: Path, memory: Mapping[str, tuple[int, int, str]]) -> tuple[pa.Table, Memory]:
+def list_source(
+    source: Path,
+    memory: Mapping[str, tuple[int, int, str]],
+    annotations: Annotations = NO_ANNOTATIONS,
+    *,
+    may_read: bool = True,
+) -> tuple[pa.Table, Memory]:
     """Hash every file of `source` (a folder, searched whole, or one file) into SOURCES, in id order.
 
     `memory` of an earlier listing spares the reading of files whose size and time of change are the same; what is
     returned beside the table is the memory for the next one.
+
+    `annotations` are put beside the files that they name. With `may_read` off no file is opened: one that memory does
+    not know gets an id that begins with UNREAD, which stands for it until it is read.
 
     Names that begin with a dot are not looked at. Files of equal bytes are one row with several paths. A file that
     cannot be read is a row too, with the reason, so that it ends among the rejects and not in silence.
@@ -53,15 +70,34 @@ def list_source(source: Path, memory: Mapping[str, tuple[int, int, str]]) -> tup
     if not paths:
         raise SourceError(f"no files in {source}: give a folder that holds videos, or one video file")
     folder = source_folder(source)
-    rows: dict[str, dict[str, object]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     remembered: Memory = {}
     for done, path in enumerate(paths):
-        row = _source_row(path, path.relative_to(folder).as_posix(), memory, remembered)
+        row = _source_row(path, path.relative_to(folder).as_posix(), memory, remembered, may_read)
         first = rows.setdefault(str(row["video_id"]), row)
         if first is not row:
-            first["other_paths"].append(row["path"])  # type: ignore[attr-defined]
+            first["other_paths"].append(row["path"])
         progress.report("list_source", 0, done=done + 1, total=len(paths))
+    if annotations:
+        for row in rows.values():
+            row.update(_annotation(row, annotations))
     return SOURCES.rows(rows[video_id] for video_id in sorted(rows)), remembered
+
+
+def _annotation(row: Mapping[str, Any], annotations: Annotations) -> dict[str, str | None]:
+    """What is said of a video, by its id or by the first of its paths that is named."""
+    for key in (row["video_id"], row["path"], *row["other_paths"]):
+        if key in annotations:
+            return annotations[key]
+    return {}
+
+
+def unmatched(annotations: Annotations, sources: pa.Table) -> list[str]:
+    """Paths and ids that are annotated and not in the source."""
+    named = set(sources["video_id"].to_pylist()) | set(sources["path"].to_pylist())
+    for paths in sources["other_paths"].to_pylist():
+        named.update(paths)
+    return sorted(annotations.keys() - named)
 
 
 def _files_under(folder: Path) -> list[Path]:
@@ -75,16 +111,21 @@ def _files_under(folder: Path) -> list[Path]:
 
 
 def _source_row(
-    path: Path, name: str, memory: Mapping[str, tuple[int, int, str]], remembered: Memory
-) -> dict[str, object]:
+    path: Path, name: str, memory: Mapping[str, tuple[int, int, str]], remembered: Memory, may_read: bool
+) -> dict[str, Any]:
     text = path_text(name)
     try:
         facts = path.stat()
         size, changed_ns = facts.st_size, facts.st_mtime_ns
         known = memory.get(text)
-        video_id = known[2] if known and (known[0], known[1]) == (size, changed_ns) else _hash(path)
         read_error = None
-        if time.time_ns() - changed_ns > RACY_NS:
+        if known and (known[0], known[1]) == (size, changed_ns):
+            video_id = known[2]
+        elif may_read:
+            video_id = _hash(path)
+        else:
+            video_id = UNREAD + hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
+        if time.time_ns() - changed_ns > RACY_NS and not video_id.startswith(UNREAD):
             remembered[text] = (size, changed_ns, video_id)
     except OSError as error:
         video_id = hashlib.sha256(b"unreadable:" + os.fsencode(name)).hexdigest()[:32]

@@ -10,7 +10,7 @@ from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, Unit
 from pipeline.videos.config import VideoConfig
 from pipeline.videos.paths import path_of
 from pipeline.videos.sources import NO_FILE
-from schemas.videos import SOURCES, VIDEOS
+from schemas.videos import ANNOTATIONS, SOURCES, VIDEOS
 
 
 def _run(units: Sequence[Unit], config: VideoConfig, resources: Resources) -> Iterator[Outcome]:
@@ -35,12 +35,13 @@ def _run(units: Sequence[Unit], config: VideoConfig, resources: Resources) -> It
     return each_unit(units, video)
 
 
-COPIED = ("video_id", "path", "other_paths", "size_bytes")
+ANNOTATED = tuple(field.name for field in ANNOTATIONS)
+COPIED = ("video_id", "path", "other_paths", "size_bytes", *ANNOTATED)
 
 PROBE_VIDEOS = Stage(
     name="probe_videos",
-    version=2,
-    reads=(Read(SOURCES, content=("video_id", "path", "other_paths", "size_bytes", "read_error")),),
+    version=3,
+    reads=(Read(SOURCES, content=("video_id", "path", "other_paths", "size_bytes", "read_error", *ANNOTATED)),),
     writes=(VIDEOS,),
     unit="video_id",
     config=VideoConfig,
