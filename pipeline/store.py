@@ -5,9 +5,13 @@
     receipts/STAGE/BUCKET-KEY.json         what one stage wrote for one bucket; its existence means it is whole
     snapshots/NUMBER.json                  which receipts are the corpus
     memory/SOURCE.json                     sizes and times of the source's files, to hash only what changed
+    canary/NUMBER.parquet                  what the canaries were answered in one night
     generations/STAGE/BUCKET.json          which units a backfill has asked for anew, and how often
     denied.json                            salted hashes of the videos that were taken down
     in_use                                 locked by who works here; empty
+    turn                                   locked by the one run whose turn it is to change the corpus; says who that is
+    training/NUMBER.json                   what a training that begins from a snapshot reads
+    pages/NAME                             what the schedule writes for people to look at; may be deleted at any time
     answers.sqlite                         every answer of a language model, kept the moment it arrives
 
 A file appears under its name only when it is complete: it is written beside, flushed, and renamed. The answers alone
@@ -22,9 +26,11 @@ import json
 import os
 import secrets
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +49,12 @@ LEFTOVER_S = 24 * 3600
 """Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
 
 DEFAULT_BUCKETS = 16
+
+LOOK_EVERY_S = 0.5
+"""Between two looks whether a turn has come."""
+
+_turns: ContextVar[frozenset[Path]] = ContextVar("_turns", default=frozenset())
+"""Corpora whose turn the code that runs now has."""
 
 
 class StoreError(Exception):
@@ -111,6 +123,11 @@ class Store:
         self.root = root
         self.num_buckets = num_buckets
 
+    @staticmethod
+    def is_at(root: Path) -> bool:
+        """Whether there is a corpus, of whatever version."""
+        return (root / "corpus.json").exists()
+
     @classmethod
     def open(cls, root: Path) -> Store:
         """Open an existing corpus.
@@ -142,7 +159,7 @@ class Store:
         Raises:
             StoreError: as `open`, or the folder cannot be written, or holds something else.
         """
-        if (root / "corpus.json").exists():
+        if cls.is_at(root):
             store = cls.open(root)
             store._refuse_unwritable()
             return store
@@ -251,6 +268,56 @@ class Store:
                 ) from None
             yield
 
+    @contextmanager
+    def turn(self, who: str, *, wait_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """Change the corpus while no other turn does; within a turn, the same one. `who` is told to those who wait.
+
+        Where another is at it, `on_wait` is told so once, and its end is waited for. As with `in_use`, the lock ends
+        with the process, even by `kill -9`, and holds as far as the file system's locks do.
+
+        Raises:
+            CorpusInUseError: the other did not end within `wait_s`.
+        """
+        root = self.root.resolve()
+        if root in _turns.get():
+            yield
+            return
+        with (self.root / "turn").open("a+") as file:
+            deadline = time.monotonic() + wait_s
+            has_told = False
+            while not _try_lock(file.fileno()):
+                file.seek(0)
+                other = f"{self.root} is worked on by {file.read() or 'another run'}"
+                if time.monotonic() >= deadline:
+                    raise CorpusInUseError(
+                        f"{other}, which did not end within {wait_s:.0f} s: run the same again after it"
+                    )
+                if not has_told:
+                    on_wait(f"{other}: waiting for its end, at most {wait_s:.0f} s")
+                    has_told = True
+                time.sleep(LOOK_EVERY_S)
+            file.truncate(0)
+            file.write(f"{who} since {now()}")
+            file.flush()
+            token = _turns.set(_turns.get() | {root})
+            try:
+                yield
+            finally:
+                _turns.reset(token)
+                file.truncate(0)
+
+    def write_training(self, number: int, text: str) -> Path:
+        """Keep what a training from this snapshot reads; where it lies."""
+        name = f"training/{number:06d}.json"
+        self._put(name, text)
+        return self.root / name
+
+    def page(self, name: str) -> Path:
+        """Where a page that people look at is written."""
+        path = self.root / "pages" / name
+        path.parent.mkdir(exist_ok=True)
+        return path
+
     def snapshot_numbers(self) -> list[int]:
         """Numbers of all snapshots, ascending."""
         return sorted(int(path.stem) for path in (self.root / "snapshots").glob("*.json"))
@@ -274,6 +341,22 @@ class Store:
     def write_memory(self, source: Path, memory: Mapping[str, tuple[int, int, str]]) -> None:
         """Keep a listing's memory. It only spares reading: without it the same rows come out."""
         self._put(_memory_name(source), json.dumps(memory))
+
+    def canary_nights(self) -> list[int]:
+        """Numbers of the nights in which canaries were asked, ascending."""
+        return sorted(int(path.stem) for path in (self.root / "canary").glob("*.parquet"))
+
+    def read_canaries(self, night: int) -> pa.Table:
+        """The rows of one night. Raises FileNotFoundError."""
+        return pq.read_table(self.root / _canary_name(night), partitioning=None)
+
+    def create_canaries(self, night: int, rows: pa.Table) -> bool:
+        """Write the rows of a night unless it has some; return whether they were written."""
+        target = self.root / _canary_name(night)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.temporary() as temporary:
+            pq.write_table(rows, temporary, compression="zstd")
+            return _place(temporary, target, only_if_absent=True)
 
     @property
     def answers(self) -> Path:
@@ -308,15 +391,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         with self.temporary() as temporary:
             temporary.write_text(text)
-            _flush(temporary)
-            if not only_if_absent:
-                temporary.replace(target)
-                return True
-            try:
-                os.link(temporary, target)  # fails if the name exists, where a rename would overwrite
-            except FileExistsError:
-                return False
-            return True
+            return _place(temporary, target, only_if_absent=only_if_absent)
 
     def _refuse_unwritable(self) -> None:
         try:
@@ -466,6 +541,27 @@ def _is_cell(field: pa.Field) -> bool:
     return bool(pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type))
 
 
+def _place(temporary: Path, target: Path, *, only_if_absent: bool) -> bool:
+    """Give a finished file its name; whether it was given."""
+    _flush(temporary)
+    if not only_if_absent:
+        temporary.replace(target)
+        return True
+    try:
+        os.link(temporary, target)  # fails if the name exists, where a rename would overwrite
+    except FileExistsError:
+        return False
+    return True
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -477,6 +573,10 @@ def _receipt_name(stage: str, bucket: int, key: str) -> str:
 
 def _snapshot_name(number: int) -> str:
     return f"snapshots/{number:06d}.json"
+
+
+def _canary_name(night: int) -> str:
+    return f"canary/{night:06d}.parquet"
 
 
 def _memory_name(source: Path) -> str:

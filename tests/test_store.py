@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline import snapshot as snapshots
 from pipeline import store as storing
 from pipeline.snapshot import SnapshotConflictError
-from pipeline.store import LEFTOVER_S, Receipt, Store, StoreError
+from pipeline.store import LEFTOVER_S, CorpusInUseError, Receipt, Store, StoreError
 from schemas.rejects import REJECTS
 from schemas.table import SCHEMA_VERSION
 
@@ -183,3 +186,42 @@ class TestRoots:
 
     def test_the_number_of_buckets_is_fixed_at_the_first_build(self, store: Store) -> None:
         assert Store.open_or_create(store.root, 99).num_buckets == 4
+
+
+def test_of_two_turns_the_second_is_told_of_the_first_and_waits_for_its_end(tmp_path: Path) -> None:
+    store = Store.open_or_create(tmp_path / "corpus", 2)
+    heard: list[str] = []
+    with store.turn("the nightly run", wait_s=0, on_wait=heard.append):
+        with store.turn("a step of it", wait_s=0, on_wait=heard.append):
+            assert not heard, "a turn within a turn waited for itself"
+        with ThreadPoolExecutor(1) as elsewhere:
+            told = elsewhere.submit(_take_turn, store, 0.0, heard).exception(timeout=30)
+            assert isinstance(told, CorpusInUseError)
+            assert "is worked on by the nightly run since" in str(told)
+            assert "run the same again after it" in str(told)
+            waiting = elsewhere.submit(_take_turn, store, 60.0, heard)
+            while not heard:
+                time.sleep(0.01)
+            assert not waiting.done()
+            assert "waiting for its end" in heard[0]
+    waiting.result(timeout=30)
+
+
+def _take_turn(store: Store, wait_s: float, heard: list[str]) -> None:
+    with store.turn("another", wait_s=wait_s, on_wait=heard.append):
+        pass
+
+
+def test_the_turn_of_a_killed_run_is_over(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    store = Store.open_or_create(root, 2)
+    code = (
+        "import sys, time; from pathlib import Path; from pipeline.store import Store\n"
+        "with Store.open(Path(sys.argv[1])).turn('it', wait_s=0, on_wait=print): print('in', flush=True); time.sleep(60)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == b"in\n"
+    killed.kill()
+    killed.wait()
+    _take_turn(store, 5.0, [])
