@@ -20,7 +20,7 @@ from schemas.videos import VIDEOS
 
 if TYPE_CHECKING:
     from pipeline.descriptions.ask import Ended, Reply, Request
-    from pipeline.descriptions.check import Verdict
+    from pipeline.descriptions.check import TextRules, Verdict
     from pipeline.descriptions.evidence import Evidence
     from pipeline.descriptions.lint import Fault
 
@@ -162,12 +162,24 @@ def _request_key(unit: Unit, config: RefineConfig) -> str:
     return "\n".join([request_of(unit, config).canonical(), again, config.model_revision, config.engine])
 
 
+def rules_of(evidence: Evidence, config: RefineConfig) -> TextRules:
+    """What the check asks of a text beside the evidence."""
+    from pipeline.descriptions.check import TextRules
+    from pipeline.descriptions.draft import must_tell
+
+    return TextRules(
+        token_budget=config.token_budget,
+        encoder=config.text_encoder,
+        may_name_emotions=config.may_name_emotions,
+        needs_claims=config.max_claims > 0,
+        must_tell=must_tell(evidence, max_events=config.max_notes),
+    )
+
+
 class _Conversation:
     """The requests for one track: the first, and one more after each answer that fails the check."""
 
     def __init__(self, unit: Unit, config: RefineConfig) -> None:
-        from pipeline.descriptions.check import TextRules
-        from pipeline.descriptions.draft import must_tell
         from pipeline.descriptions.evidence import Evidence
 
         self.config = config
@@ -175,13 +187,7 @@ class _Conversation:
         self._evidence = Evidence.model_validate_json(self.draft["evidence"])
         self._label = _label_of(unit, config)
         self._facts = _facts(self.draft, self._evidence, self._label, config)
-        self._rules = TextRules(
-            token_budget=config.token_budget,
-            encoder=config.text_encoder,
-            may_name_emotions=config.may_name_emotions,
-            needs_claims=config.max_claims > 0,
-            must_tell=must_tell(self._evidence, max_events=config.max_notes),
-        )
+        self._rules = rules_of(self._evidence, config)
         self.requests = [_request(self._facts, config)]
         self.verdicts: list[Verdict] = []
 
