@@ -191,10 +191,10 @@ class TestRoots:
 def test_of_two_turns_the_second_is_told_of_the_first_and_waits_for_its_end(tmp_path: Path) -> None:
     store = Store.open_or_create(tmp_path / "corpus", 2)
     heard: list[str] = []
-    with store.turn("the nightly run", wait_s=0, on_wait=heard.append):
-        with store.turn("a step of it", wait_s=0, on_wait=heard.append):
-            assert not heard, "a turn within a turn waited for itself"
-        with ThreadPoolExecutor(1) as elsewhere:
+    with ThreadPoolExecutor(1) as elsewhere:
+        with store.turn("the nightly run", wait_s=0, on_wait=heard.append):
+            with store.turn("a step of it", wait_s=0, on_wait=heard.append):
+                assert not heard, "a turn within a turn waited for itself"
             told = elsewhere.submit(_take_turn, store, 0.0, heard).exception(timeout=30)
             assert isinstance(told, CorpusInUseError)
             assert "is worked on by the nightly run since" in str(told)
@@ -204,7 +204,7 @@ def test_of_two_turns_the_second_is_told_of_the_first_and_waits_for_its_end(tmp_
                 time.sleep(0.01)
             assert not waiting.done()
             assert "waiting for its end" in heard[0]
-    waiting.result(timeout=30)
+        waiting.result(timeout=30)
 
 
 def _take_turn(store: Store, wait_s: float, heard: list[str]) -> None:
@@ -217,7 +217,9 @@ def test_the_turn_of_a_killed_run_is_over(tmp_path: Path) -> None:
     store = Store.open_or_create(root, 2)
     code = (
         "import sys, time; from pathlib import Path; from pipeline.store import Store\n"
-        "with Store.open(Path(sys.argv[1])).turn('it', wait_s=0, on_wait=print): print('in', flush=True); time.sleep(60)"
+        "with Store.open(Path(sys.argv[1])).turn('it', wait_s=0, on_wait=print):\n"
+        "    print('in', flush=True)\n"
+        "    time.sleep(60)\n"
     )
     killed = subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE)
     assert killed.stdout is not None
