@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.__main__ import run_flow
+from flows.building import run_flow
 from flows.demo import demo_folder
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Resources

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.audit import audit
+from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
+from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.corpus import BuildReport
     from pipeline.inspection.corpus import Corpus
-    from pipeline.stage import Resources
-    from pipeline.walk import BuildConfig
-
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="facescribe",
@@ -38,102 +33,10 @@ app = typer.Typer(
     "unless no face track came out at all.",
 )
 
-Root = Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")]
-DEFAULT_ROOT = Path("data/corpus")
 
-
-@app.command()
-def build(
-    source: Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one video.")],
-    root: Root = DEFAULT_ROOT,
-    config: Annotated[Path | None, typer.Option(help="A build.toml: what to compute, section by section.")] = None,
-    server: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The name that this server knows its model by.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Shards computed side by side.")] = None,
-    buckets: Annotated[int, typer.Option(min=1, help="Shards per table, for a new corpus only.")] = 16,
-) -> None:
-    """Bring a corpus up to date with a source: tracks, actions, motion, descriptions.
-
-    Run again over the same input it computes nothing and asks the language model nothing. Interrupted at any moment,
-    the same command goes on where it stopped.
-
-        facescribe build my_videos/
-
-        facescribe build my_videos/ --root /data/corpus --config build.toml
-
-        facescribe build my_videos/ --server http://127.0.0.1:8000/v1 --model Qwen3-8B
-    """
-    from flows.console import progress_bars
-    from pipeline.store import Store
-    from pipeline.walk import load_build_file, open_walk
-
-    settings = load_build_file(config)
-    what, how = settings.build, settings.resources
-    if model is not None:
-        stated = {"model": model, "model_revision": "not stated", "model_licence": "not stated", "engine": "not stated"}
-        what = what.model_copy(update={"descriptions": what.descriptions.model_copy(update=stated)})
-    how = how.model_copy(update={k: v for k, v in {"server": server, "workers": workers}.items() if v is not None})
-    if not source.exists():
-        raise typer.BadParameter(f"no such file or folder: {source}", param_hint="SOURCE")
-    signal.signal(signal.SIGINT, _stop_after_what_is_under_way)
-
-    try:
-        with progress_bars():
-            walk = open_walk(Store.open_or_create(root, buckets), source, what)
-            report = None if walk.is_done() else run_flow(source, root, what, how, buckets)
-    except KeyboardInterrupt:  # here, because typer would end without a word
-        _fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
-    from pipeline.inspection.corpus import Corpus
-
-    corpus = Corpus(root)
-    _print_build(corpus, report)
-    if not corpus.snapshot.counts["tracks"]:
-        _fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
-
-
-def _stop_after_what_is_under_way(number: int, frame: object) -> None:
-    """Ctrl-C: the shards at work are finished and kept. Again: at once; the servers end with this process."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    print("stopping once the shards under way are written; Ctrl-C again stops at once", file=sys.stderr)
-    raise KeyboardInterrupt
-
-
-def run_flow(source: Path, root: Path, what: BuildConfig, how: Resources, buckets: int) -> BuildReport:
-    """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
-    from pipeline.descriptions.embedded import embedded_language_model
-
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # bars and the report tell all; read at the import
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    with embedded_language_model() as language_model:
-        if how.server is None:
-            language_model.warm_up()  # starts beside Prefect
-        from flows.corpus import build_corpus
-        from flows.prefect_api import prefect_api
-
-        with prefect_api():
-            return build_corpus(source, root, what, how, buckets)
-
-
-def _print_build(corpus: Corpus, report: BuildReport | None) -> None:
-    from flows.console import console, print_counts
-
-    number = corpus.snapshot.number
-    if report is None:
-        console.print(
-            f"nothing to do: snapshot {number} is up to date; computed nothing, asked the language model nothing"
-        )
-    else:
-        computed = {name: stage.num_computed for name, stage in report.stages.items() if stage.num_computed}
-        words = ", ".join(f"{name} {count}" for name, count in computed.items()) or "nothing"
-        for warning in report.warnings:
-            print(f"facescribe: {warning}", file=sys.stderr)
-        kept = sum(stage.num_taken_over for stage in report.stages.values())
-        console.print(f"snapshot {number}{'' if report.is_new else ' (unchanged)'} in {report.wall_s:.1f} s")
-        console.print(f"units computed: {words}; taken over: {kept}")
-    print_counts(corpus)
+app.command()(build)
+app.command()(plan)
+app.command()(backfill)
 
 
 @app.command()
@@ -355,11 +258,11 @@ def synth(
                 out, clips, seed, distractors=names, size=picture, fps=fps, seconds=seconds, workers=workers
             )
     except (DistractorError, ClipError, FolderError) as error:
-        _fail(str(error), WRONG_USAGE)
+        fail(str(error), WRONG_USAGE)
     except WorkerError as error:
-        _fail(str(error), FAILED)
+        fail(str(error), FAILED)
     except KeyboardInterrupt:
-        _fail("interrupted; finished clips are kept, the same command goes on from there", INTERRUPTED)
+        fail("interrupted; finished clips are kept, the same command goes on from there", INTERRUPTED)
     console.print(f"truth: {truth.resolve()}", highlight=False, soft_wrap=True)
     if sheet:
         from pipeline.synthetic.sheet import write_sheet
@@ -394,22 +297,18 @@ def assets(
     console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"facescribe: {message}", file=sys.stderr)
-    raise SystemExit(code)
-
-
 def main() -> None:
     """Run the command line. A foreseen error is one line on standard error, and the exit code says its kind."""
     try:
         app()
     except Exception as error:
-        _fail(*_foreseen(error))
+        fail(*_foreseen(error))
 
 
 def _foreseen(error: Exception) -> tuple[str, int]:
     """The line and the exit code of an error that a user can mend; any other is raised again."""
     from pipeline.assets import AssetError  # all here, so that `--help` does not load them
+    from pipeline.backfill import BackfillError
     from pipeline.descriptions.duplicates import DuplicateAlarm
     from pipeline.descriptions.journal import JournalError
     from pipeline.descriptions.prompt import PromptError
@@ -417,10 +316,11 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
+    from pipeline.videos.annotations import AnnotationError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
 
-    if isinstance(error, (SourceError, ConfigError, PromptError, ServedOtherwiseError)):
+    if isinstance(error, (SourceError, AnnotationError, BackfillError, ConfigError, PromptError, ServedOtherwiseError)):
         return str(error), WRONG_USAGE
     if isinstance(error, (StoreError, SnapshotConflictError, AssetError, ServerError, DuplicateAlarm, JournalError)):
         return str(error), FAILED

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -98,6 +99,18 @@ def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, 
     console.print(table)
     if len(shown) > limit:
         console.print(f"{limit} of {len(shown)} rows; --limit shows more")
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of words as a plain table; a column whose cells are all empty is left out."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = [number for number in range(len(columns)) if any(row[number] for row in rows)]
+    for number in shown:
+        is_number = all(row[number][:1].isdigit() or row[number] in ("", "?") for row in rows)
+        table.add_column(columns[number], justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(Text(row[number]) for number in shown))
+    console.print(table)
 
 
 def _is_long(column: pd.Series) -> bool:

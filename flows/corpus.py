@@ -16,6 +16,7 @@ from pipeline.descriptions.embedded import EmbeddedLanguageModel, embedded_langu
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.descriptions.served import refuse_another_server
 from pipeline.local_server import ServerError
+from pipeline.plan import Plan, StageReport, plan_walk
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
@@ -23,21 +24,10 @@ from pipeline.videos.sources import source_folder
 from pipeline.walk import WALK, BuildConfig, ConfigError, Walk, open_walk
 
 
-class StageReport(BaseModel):
-    """What one run did in one stage: units computed, units taken over from before, and how long that took.
-
-    `work_s` adds up the shards, `busy_s` is the time in which at least one of them was at work.
-    """
-
-    num_computed: int
-    num_taken_over: int
-    work_s: float
-    busy_s: float
-
-
 class BuildReport(BaseModel):
-    """What one run did: the snapshot it ended in, whether that is new, and the work by stage."""
+    """What one run did: the snapshot it ended in, whether that is new, the plan it began with and the work by stage."""
 
+    plan: Plan
     snapshot: int
     is_new: bool
     stages: dict[str, StageReport]
@@ -73,6 +63,7 @@ def build_corpus(
 def _build(store: Store, walk: Walk, source: Path, resources: Resources) -> BuildReport:
     began = time.monotonic()
     config = walk.config
+    plan = plan_walk(walk)
     walk.keep_sources()
     resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
     refuse_wrong_servers(config, resources)
@@ -92,6 +83,7 @@ def _build(store: Store, walk: Walk, source: Path, resources: Resources) -> Buil
             stages[stage.name] = _report(results)
     committed = walk.commit(source, resources.max_duplicate_share)
     return BuildReport(
+        plan=plan,
         snapshot=committed.number,
         is_new=walk.previous is None or committed.number != walk.previous.number,
         stages=stages,
@@ -136,4 +128,5 @@ def _report(results: list[ShardResult]) -> StageReport:
         num_taken_over=sum(result.num_taken_over for result in results),
         work_s=sum(result.ended_s - result.began_s for result in results),
         busy_s=busy_s,
+        num_tokens=sum(result.num_tokens for result in results),
     )

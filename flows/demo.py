@@ -84,9 +84,10 @@ def _say_download(package: str, num_bytes: int) -> None:
 def main() -> None:
     """Build the demo's corpus as `facescribe build` does, print what is in it, and write its gallery page."""
     from flows import __main__ as commands
+    from flows.building import build
 
     videos, root = demo_folder(Path("data/demo/videos")), Path("data/demo/corpus")
-    commands.build(videos, root)
+    build(videos, root)
     commands.show("descriptions", root)
     commands.show("rejects", root)
     commands.gallery(root)

@@ -35,6 +35,8 @@ class Cause:
 
     name: str
     detail: str = ""
+    is_sure: bool = True
+    """Whether it touches every unit of its stage, and not only some."""
 
     def __post_init__(self) -> None:
         if self.name not in CAUSES:
@@ -58,14 +60,16 @@ def cause_of_stage(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -
     if not before:
         return Cause("unrecorded", "how the stage was then is not recorded")
     causes: dict[str, list[str]] = {}
+    is_sure = False
     for path, old, new in _differences(before, after):
         name, detail = _cause_of_field(path, old, new)
         causes.setdefault(name, []).append(detail)
+        is_sure = is_sure or path[0] != "files" or "." not in path[-1]
     if not causes:
         return None
     name = min(causes, key=_FIRST.index)
     others = [detail for other, details in causes.items() if other != name for detail in details]
-    return Cause(name, ", ".join([*causes[name], *others]))
+    return Cause(name, ", ".join([*causes[name], *others]), is_sure)
 
 
 def cause_of_unit(

@@ -50,7 +50,7 @@ class ShardInput:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A shard's receipt, and what this run did for it: units computed and taken over, and from when to when.
+    """A shard's receipt, and what this run did for it: units computed and taken over, from when to when, and tokens.
 
     The times are seconds of the monotonic clock.
     """
@@ -60,6 +60,7 @@ class ShardResult:
     num_taken_over: int
     began_s: float
     ended_s: float
+    num_tokens: int = 0
 
 
 def run_stage(
@@ -110,7 +111,7 @@ def run_stage(
     receipt = shard.receipt(key, len(units))
     store.write_receipt(receipt)
     progress.report(stage.name, bucket, done=len(units), total=len(units))
-    return ShardResult(receipt, len(wanted), len(known), began, time.monotonic())
+    return ShardResult(receipt, len(wanted), len(known), began, time.monotonic(), shard.num_tokens)
 
 
 def _settled_keys(store: Store, receipt: Receipt) -> set[str]:
@@ -146,7 +147,7 @@ class _Shard:
         self._writers = {table.name: store.writer(table, bucket, made_from) for table in self._tables.values()}
         self._stack = ExitStack()
         self.ended: set[str] = set()
-        self._num_rejected = self._num_transient = 0
+        self.num_tokens = self._num_rejected = self._num_transient = 0
 
     def __enter__(self) -> _Shard:
         for writer in self._writers.values():
@@ -200,6 +201,7 @@ class _Shard:
             raise ReconcileError(f"stage {self._stage.name} gave unit {unit.unit_id} neither a row nor a reason")
         facts = {"outcome": DONE, "is_transient": False, **output.facts(), "num_tokens": outcome.num_tokens}
         self._enter(unit, {**facts, "work_s": time.monotonic() - since})
+        self.num_tokens += outcome.num_tokens
 
     def _refuse(self, refused: Refused, since: float) -> None:
         row = _reject_row(self._stage, refused)

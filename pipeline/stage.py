@@ -32,7 +32,10 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def hashes_of_files(self) -> dict[str, str]:
-        """Hash of what stands in each file that a field names: another content is looked at again, unit by unit."""
+        """Hash of what stands in each file that a field names: another content is looked at again, unit by unit.
+
+        A name with a dot, such as `prompt.seen`, stands for a part of a file that only some units use.
+        """
         return {}
 
 

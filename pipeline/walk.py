@@ -136,6 +136,10 @@ class Walk:
         """What the newest snapshot holds of a stage and bucket."""
         return self._before.get((stage, bucket))
 
+    def source_key(self, bucket: int) -> str:
+        """Hash of what the source holds in a bucket."""
+        return self._source_keys[bucket]
+
     def keep_sources(self) -> None:
         """Store what the source holds, so that every row of the corpus can be traced to it."""
         for bucket, rows in self.sources.items():
@@ -243,12 +247,18 @@ def producer_of(table: Table) -> str:
 
 
 def open_walk(
-    store: Store, source: Path, config: BuildConfig, annotations: Path | None = None, *, may_read: bool = True
+    store: Store,
+    source: Path,
+    config: BuildConfig,
+    annotations: Path | None = None,
+    *,
+    may_read: bool = True,
+    may_write: bool = True,
 ) -> Walk:
     """List the source, remembering what was read, and set out on the walk.
 
-    Videos that were taken down are left out. With `may_read` off nothing is read but names, sizes and times, and
-    nothing is written: for a plan.
+    Videos that were taken down are left out. For a plan: with `may_read` off nothing is read of files but names, sizes
+    and times, and with `may_write` off what was read is not remembered.
 
     Raises:
         SourceError: nothing is at `source`, or no file.
@@ -264,7 +274,7 @@ def open_walk(
         if any(is_denied):
             notes.append(f"{sum(is_denied)} videos of {source} were taken down and stay out: delete their files there")
         sources = sources.filter(pc.invert(pa.array(is_denied)))
-    if may_read:
+    if may_write:
         kept = {path: facts for path, facts in memory.items() if not denied.holds(facts[2])}
         store.write_memory(source, kept)
     return Walk(store, sources, config, notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from pipeline.descriptions.prompt import hash_of_prompt, read_prompt
+from pipeline.descriptions.prompt import hashes_of_prompt, read_prompt
 from pipeline.descriptions.refine_stage import asked_of, outcome_of
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Resources, Stage, StageConfig, Unit
@@ -76,7 +76,7 @@ class DraftConfig(StageConfig):
 
     def hashes_of_files(self) -> dict[str, str]:
         """Of the prompt."""
-        return {"prompt": hash_of_prompt(self.vision.prompt)} if self.vision else {}
+        return hashes_of_prompt(self.vision.prompt) if self.vision else {}
 
 
 def _run(units: Sequence[Unit], config: DraftConfig, resources: Resources) -> Iterator[Outcome]:

@@ -74,9 +74,16 @@ def _read(path: Path, mtime_ns: int) -> Prompt:
     return Prompt.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def hash_of_prompt(name: str) -> str:
-    """SHA-256 of everything that the prompt says. Errors as `read_prompt`."""
-    return hashlib.sha256(read_prompt(name).model_dump_json().encode()).hexdigest()
+PARTS_OF_SOME = {"seen", "label"}
+"""Fields of a prompt that only some questions hold."""
+
+
+def hashes_of_prompt(name: str) -> dict[str, str]:
+    """SHA-256 of what the prompt says to everyone, and of each part that is said to some. Errors as `read_prompt`."""
+    prompt = read_prompt(name)
+    parts = {"prompt": prompt.model_dump_json(exclude=PARTS_OF_SOME)}
+    parts |= {f"prompt.{part}": getattr(prompt, part) for part in sorted(PARTS_OF_SOME)}
+    return {part: hashlib.sha256(text.encode()).hexdigest() for part, text in parts.items()}
 
 
 def fill(text: str, facts: Mapping[str, str]) -> str:

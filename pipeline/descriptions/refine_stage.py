@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from pipeline.assets import ASSETS
 from pipeline.descriptions.label_policy import TRAIN
-from pipeline.descriptions.prompt import fill, hash_of_prompt, messages_of, read_prompt
+from pipeline.descriptions.prompt import fill, hashes_of_prompt, messages_of, read_prompt
 from pipeline.run import unexpected
 from pipeline.stage import Done, Outcome, Read, Refused, Resources, Stage, StageConfig, Unit
 from schemas.answer import MAX_CLAIMS, Answer
@@ -98,7 +98,7 @@ class RefineConfig(StageConfig):
 
     def hashes_of_files(self) -> dict[str, str]:
         """Of the prompt."""
-        return {"prompt": hash_of_prompt(self.prompt)}
+        return hashes_of_prompt(self.prompt)
 
 
 def request_of(unit: Unit, config: RefineConfig) -> Request:

@@ -1,0 +1,244 @@
+"""The commands that build a corpus, and that say before what a build would do: build, plan, backfill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.ending import FAILED, INTERRUPTED, fail
+
+if TYPE_CHECKING:
+    from flows.corpus import BuildReport
+    from pipeline.inspection.corpus import Corpus
+    from pipeline.plan import Plan
+    from pipeline.stage import Resources
+    from pipeline.walk import BuildConfig
+
+DEFAULT_ROOT = Path("data/corpus")
+
+Root = Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")]
+Source = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one video.")]
+Config = Annotated[Path | None, typer.Option(help="A build.toml: what to compute, section by section.")]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(help="CSV or Parquet: path or video_id, and label, split, group, licence, consent as far as known."),
+]
+Server = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")]
+Model = Annotated[str | None, typer.Option(help="The name that this server knows its model by.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Shards computed side by side.")]
+Buckets = Annotated[int, typer.Option(min=1, help="Shards per table, for a new corpus only.")]
+
+
+def build(
+    source: Source,
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    annotations: Annotations = None,
+    server: Server = None,
+    model: Model = None,
+    workers: Workers = None,
+    buckets: Buckets = 16,
+) -> None:
+    """Bring a corpus up to date with a source: tracks, actions, motion, descriptions.
+
+    Run again over the same input it computes nothing and asks the language model nothing. Interrupted at any moment,
+    the same command goes on where it stopped. It begins with a plan, as `facescribe plan` shows it, and ends by holding
+    the plan against what was done.
+
+        facescribe build my_videos/
+
+        facescribe build my_videos/ --root /data/corpus --config build.toml --annotations labels.csv
+
+        facescribe build my_videos/ --server http://127.0.0.1:8000/v1 --model Qwen3-8B
+    """
+    from flows.console import console, progress_bars
+    from pipeline.store import Store
+    from pipeline.walk import open_walk
+
+    _refuse_missing(source)
+    what, how = _settings(config, server, model, workers)
+    signal.signal(signal.SIGINT, _stop_after_what_is_under_way)
+
+    try:
+        with progress_bars():
+            store = Store.open_or_create(root, buckets)
+            walk = open_walk(store, source, what, annotations)
+            is_done = walk.is_done()
+        if not is_done:
+            from pipeline.plan import plan_walk
+
+            planned = plan_walk(walk)
+            console.print(f"plan: {planned.summary()}", highlight=False)
+        with progress_bars():
+            report = None if is_done else run_flow(source, root, what, how, buckets, annotations)
+    except KeyboardInterrupt:  # here, because typer would end without a word
+        fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+    from pipeline.inspection.corpus import Corpus
+
+    corpus = Corpus(root)
+    _print_build(corpus, report, walk.notes)
+    if not corpus.snapshot.counts["tracks"]:
+        fail("no face track came out of this source: `facescribe show rejects` says why", FAILED)
+
+
+def plan(
+    source: Source,
+    root: Root = DEFAULT_ROOT,
+    config: Config = None,
+    annotations: Annotations = None,
+    buckets: Buckets = 16,
+    json: Annotated[bool, typer.Option("--json", help="The whole plan as JSON.")] = False,
+    read: Annotated[
+        bool, typer.Option("--read", help="Read new and changed files, to tell copies and moved files from new ones.")
+    ] = False,
+) -> None:
+    """Say what a build would compute, why, and what it would cost. Reads only metadata and changes nothing.
+
+    Looked at are names, sizes and times of files, and the corpus' ledgers. What hangs on whether something else comes
+    out otherwise than before is told as "may"; what new videos will hold is guessed from the videos so far. Estimates
+    are from the corpus' own history.
+
+        facescribe plan my_videos/
+
+        facescribe plan my_videos/ --config tomorrow.toml --json
+    """
+    from flows.console import progress_bars
+    from pipeline.plan import plan_walk
+    from pipeline.store import Store
+    from pipeline.walk import open_walk
+
+    _refuse_missing(source)
+    what, _ = _settings(config, None, None, None)
+    with progress_bars():
+        store = Store.open(root) if Store.is_at(root) else Store(root, buckets)
+        planned = plan_walk(open_walk(store, source, what, annotations, may_read=read, may_write=False))
+    if json:
+        print(planned.model_dump_json(indent=1))
+    else:
+        _print_plan(planned)
+
+
+def backfill(
+    source: Source,
+    stage: Annotated[str, typer.Option(help="The stage whose units are asked for anew, such as refine_descriptions.")],
+    root: Root = DEFAULT_ROOT,
+    query: Annotated[
+        str | None, typer.Option(help="SQL that gives a column unit_id, track_id or video_id; without: all units.")
+    ] = None,
+    config: Config = None,
+    annotations: Annotations = None,
+    server: Server = None,
+    model: Model = None,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many units there are.")] = False,
+) -> None:
+    """Compute units anew that nothing has changed for, then build. A language model is asked again, too.
+
+    What comes out as before ends there; what comes out otherwise goes on to the stages behind. Interrupted, the same
+    command goes on where it stopped, and so does a plain build.
+
+        facescribe backfill my_videos/ --stage extract_tracks --query "select video_id from rejects where reason = 'no_face'"
+
+        facescribe backfill my_videos/ --stage refine_descriptions --query "select track_id from descriptions where asked[1].prompt = 'refine_2'"
+    """  # noqa: E501
+    import duckdb
+
+    from flows.console import console
+    from pipeline.backfill import ask_anew, units_of
+    from pipeline.inspection.corpus import Corpus
+
+    _refuse_missing(source)
+    corpus = Corpus(root)
+    try:
+        num_units = (
+            sum(map(len, units_of(corpus, stage, query).values())) if dry_run else ask_anew(corpus, stage, query)
+        )
+    except duckdb.Error as error:
+        raise typer.BadParameter(str(error), param_hint="--query") from error
+    console.print(f"{num_units} units of {stage} {'would be' if dry_run else 'are'} asked for anew", highlight=False)
+    if num_units and not dry_run:
+        build(source, root, config, annotations, server, model, workers)
+
+
+def _refuse_missing(source: Path) -> None:
+    if not source.exists():
+        raise typer.BadParameter(f"no such file or folder: {source}", param_hint="SOURCE")
+
+
+def _settings(
+    config: Path | None, server: str | None, model: str | None, workers: int | None
+) -> tuple[BuildConfig, Resources]:
+    """What to compute and how: the build file, and over it what stands on the command line."""
+    from pipeline.walk import load_build_file
+
+    settings = load_build_file(config)
+    what, how = settings.build, settings.resources
+    if model is not None:
+        stated = {"model": model, "model_revision": "not stated", "model_licence": "not stated", "engine": "not stated"}
+        what = what.model_copy(update={"descriptions": what.descriptions.model_copy(update=stated)})
+    given = {"server": server, "workers": workers}
+    return what, how.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _stop_after_what_is_under_way(number: int, frame: object) -> None:
+    """Ctrl-C: the shards at work are finished and kept. Again: at once; the servers end with this process."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    print("stopping once the shards under way are written; Ctrl-C again stops at once", file=sys.stderr)
+    raise KeyboardInterrupt
+
+
+def run_flow(
+    source: Path, root: Path, what: BuildConfig, how: Resources, buckets: int, annotations: Path | None = None
+) -> BuildReport:
+    """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
+    from pipeline.descriptions.embedded import embedded_language_model
+
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # bars and the report tell all; read at the import
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with embedded_language_model() as language_model:
+        if how.server is None:
+            language_model.warm_up()  # starts beside Prefect
+        from flows.corpus import build_corpus
+        from flows.prefect_api import prefect_api
+
+        with prefect_api():
+            return build_corpus(source, root, what, how, buckets, annotations)
+
+
+def _print_build(corpus: Corpus, report: BuildReport | None, notes: tuple[str, ...]) -> None:
+    from flows.console import console, print_counts, print_rows
+    from pipeline.plan import COMPARED, compare, compared_rows
+
+    number = corpus.snapshot.number
+    for note in notes if report is None else report.warnings:
+        print(f"facescribe: {note}", file=sys.stderr)
+    if report is None:
+        console.print(
+            f"nothing to do: snapshot {number} is up to date; computed nothing, asked the language model nothing"
+        )
+    else:
+        computed = {name: stage.num_computed for name, stage in report.stages.items() if stage.num_computed}
+        words = ", ".join(f"{name} {count}" for name, count in computed.items()) or "nothing"
+        kept = sum(stage.num_taken_over for stage in report.stages.values())
+        console.print(f"snapshot {number}{'' if report.is_new else ' (unchanged)'} in {report.wall_s:.1f} s")
+        console.print(f"units computed: {words}; taken over: {kept}")
+        if rows := compared_rows(compare(report.plan, report.stages)):
+            print_rows(COMPARED, rows)
+    print_counts(corpus)
+
+
+def _print_plan(planned: Plan) -> None:
+    from flows.console import console, print_rows
+    from pipeline.plan import PLANNED, planned_rows
+
+    if rows := planned_rows(planned):
+        print_rows(PLANNED, rows)
+    console.print(planned.summary(), highlight=False)
+    for note in planned.notes:
+        console.print(note, highlight=False)

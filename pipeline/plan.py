@@ -1,0 +1,483 @@
+"""What a run would compute, why, and what it would cost, before any of it is spent.
+
+Read are names, sizes and times of the source's files, receipts, and ledgers: no video, no crop, no text. Where a change
+may end at a stage that comes out as before, what lies behind it is told as "may".
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Literal
+
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.causes import Cause, cause_of_stage
+from pipeline.stage import Stage
+from pipeline.store import Receipt
+from pipeline.videos.sources import UNREAD
+from pipeline.walk import LIST_SOURCES, WALK, Walk, producer_of
+from schemas.ledger import LEDGER
+from schemas.videos import ANNOTATIONS, SOURCES
+
+Certainty = Literal["will", "may", "about"]
+CERTAINTIES: dict[str, str] = {
+    "will": "will be computed",
+    "may": "will be computed only if what it is made from comes out otherwise than before",
+    "about": "of new videos, as many as such videos had so far",
+}
+
+
+class Cost(BaseModel):
+    """An estimate from what the corpus' own units took; None where it has none to go by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    work_s: float | None
+    """Seconds of work, all shards added up."""
+    num_tokens: float | None
+    num_bytes: float | None
+    """Of rows in memory, before compression."""
+
+
+class Work(BaseModel):
+    """Units of one stage that one cause makes a run compute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cause: str
+    """One of pipeline.causes.CAUSES."""
+    detail: str
+    certainty: Certainty
+    num_units: int
+    cost: Cost
+
+
+class StagePlan(BaseModel):
+    """What a run would do in one stage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    num_before: int
+    """Units in the newest snapshot."""
+    num_removed: int
+    """Units of videos that are no longer there."""
+    work: list[Work]
+
+    def num(self, certainty: Certainty) -> int:
+        """Units of one certainty."""
+        return sum(work.num_units for work in self.work if work.certainty == certainty)
+
+
+class Plan(BaseModel):
+    """What a run would do, stage by stage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    snapshot: int | None
+    """The newest snapshot, which all is compared with."""
+    num_sources: int
+    num_unread: int
+    """Files that are new or changed and were not read, so that copies and moved files among them count as new."""
+    stages: list[StagePlan]
+    notes: list[str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a run would leave the corpus as it is."""
+        return self.snapshot is not None and not any(stage.work or stage.num_removed for stage in self.stages)
+
+    def cost(self, *certainties: Certainty) -> Cost:
+        """Of all stages together; what has no history is not in it."""
+        works = [w for stage in self.stages for w in stage.work if w.certainty in certainties]
+        return Cost(**{name: _sum(getattr(work.cost, name) for work in works) for name in Cost.model_fields})
+
+    def to_markdown(self) -> str:
+        """The plan as a table, and what it would cost in a sentence."""
+        rows = planned_rows(self)
+        table = markdown_table(PLANNED, rows)
+        return "\n\n".join([self.summary(), *([table] if rows else []), *self.notes])
+
+    def summary(self) -> str:
+        """One sentence: how many units, and what they would cost."""
+        if self.is_empty:
+            return f"nothing to do: {self.num_sources:,} files are as snapshot {self.snapshot} knows them"
+        sure, most = self.cost("will", "about"), self.cost("will", "about", "may")
+        counts = {name: sum(stage.num(name) for stage in self.stages) for name in ("will", "about", "may")}
+        units = f"{counts['will']:,} units to compute"
+        units += f", about {counts['about']:,} more of new videos" if counts["about"] else ""
+        units += f", {counts['may']:,} more if what they are made from changes" if counts["may"] else ""
+        if sure.work_s is None:
+            return f"{units}; what it costs is not known: the corpus has no history"
+        words = f"{units}; some {_time(sure.work_s)} of work, {_count(sure.num_tokens)} tokens"
+        return words + (f"; at most {_time(most.work_s)}, {_count(most.num_tokens)} tokens" if counts["may"] else "")
+
+
+class StageReport(BaseModel):
+    """What one run did in one stage: units computed and taken over, tokens of the computed ones, and how long it took.
+
+    `work_s` adds up the shards, `busy_s` is the time in which at least one of them was at work.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    num_computed: int
+    num_taken_over: int
+    work_s: float
+    busy_s: float
+    num_tokens: int
+
+
+class Compared(BaseModel):
+    """What was planned for a stage beside what was done."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    planned: int
+    """Units that were sure, or expected of new videos."""
+    at_most: int
+    """With those that hung on what they are made from."""
+    computed: int
+    planned_work_s: float | None
+    work_s: float
+    planned_tokens: float | None
+    num_tokens: int
+
+
+def compare(plan: Plan, done: Mapping[str, StageReport]) -> list[Compared]:
+    """Hold a plan against what the run did, stage by stage."""
+    compared = []
+    for stage in plan.stages:
+        report = done[stage.stage]
+        sure = [work.cost for work in stage.work if work.certainty != "may"]
+        compared.append(
+            Compared(
+                stage=stage.stage,
+                planned=stage.num("will") + stage.num("about"),
+                at_most=sum(work.num_units for work in stage.work),
+                computed=report.num_computed,
+                planned_work_s=_sum(cost.work_s for cost in sure),
+                work_s=report.work_s,
+                planned_tokens=_sum(cost.num_tokens for cost in sure),
+                num_tokens=report.num_tokens,
+            )
+        )
+    return compared
+
+
+COMPARED = ("stage", "planned", "at most", "computed", "work planned", "work", "tokens planned", "tokens")
+
+
+def compared_rows(compared: Iterable[Compared]) -> list[list[str]]:
+    """The comparison as rows under COMPARED, without stages in which nothing was planned or done."""
+    return [
+        [
+            one.stage,
+            f"{one.planned:,}",
+            f"{one.at_most:,}",
+            f"{one.computed:,}",
+            _time(one.planned_work_s),
+            _time(one.work_s),
+            _count(one.planned_tokens),
+            _count(one.num_tokens),
+        ]
+        for one in compared
+        if one.at_most or one.computed
+    ]
+
+
+PLANNED = ("stage", "cause", "units", "", "work", "tokens", "bytes", "detail")
+
+
+def planned_rows(plan: Plan) -> list[list[str]]:
+    """A plan as rows under PLANNED: a row for each stage and cause."""
+    rows = []
+    for stage in plan.stages:
+        for work in stage.work:
+            cost = [_time(work.cost.work_s), _count(work.cost.num_tokens), _size(work.cost.num_bytes)]
+            rows.append([stage.stage, work.cause, f"{work.num_units:,}", work.certainty, *cost, work.detail])
+        if stage.num_removed:
+            rows.append([stage.stage, "removed", f"{stage.num_removed:,}", *[""] * 5])
+    return rows
+
+
+def plan_walk(walk: Walk) -> Plan:
+    """Say what a run of `walk` would compute. Writes nothing."""
+    planner = _Planner(walk)
+    for bucket in sorted({*walk.sources, *(r.bucket for r in planner.receipts_before)}):
+        planner.look_at(bucket)
+    return planner.plan()
+
+
+@dataclass
+class _Expected:
+    """What is expected of one stage, over all buckets."""
+
+    num_removed: int = 0
+    existing: Counter[tuple[Cause, Certainty]] = field(default_factory=Counter)
+    new_videos: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Touched:
+    """Units of one stage and bucket whose output may change, and why. Of the source, which columns changed too."""
+
+    causes: dict[str, Cause] = field(default_factory=dict)
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+class _Planner:
+    def __init__(self, walk: Walk) -> None:
+        self._walk, self._store = walk, walk.store
+        self.receipts_before = walk.previous.receipts if walk.previous else []
+        self._expected = {stage.name: _Expected() for stage in WALK}
+        self._new: dict[str, tuple[str, int]] = {}
+        """Path and size of each new video."""
+        self._removed_paths: set[str] = set()
+        made_with = walk.previous.made_with if walk.previous else {}
+        self._of_stage = {
+            stage.name: cause_of_stage(made_with.get(stage.name), stage.made_with(walk.config.of(stage)))
+            for stage in WALK
+        }
+
+    def look_at(self, bucket: int) -> None:
+        """Expect what a run would do in one bucket."""
+        new, gone, of_sources = self._compare_sources(bucket)
+        touched = {LIST_SOURCES: of_sources}
+        settled = {LIST_SOURCES} if bucket in self._walk.sources else set()
+        for stage in WALK:
+            is_known = settled.issuperset(producer_of(read.table) for read in stage.reads)
+            if is_known and self._walk.is_settled(stage, bucket):
+                settled.add(stage.name)
+                touched[stage.name] = self._made_otherwise(stage, bucket)
+                continue
+            found = self._walk.find(stage, bucket) if is_known else None
+            self._expected[stage.name].new_videos += [] if found else new
+            touched[stage.name] = self._expect(stage, bucket, found, gone, touched)
+
+    def _compare_sources(self, bucket: int) -> tuple[list[str], set[str], _Touched]:
+        """Videos that are new, ids of those that are gone, and what changed of the others."""
+        before = self._walk.before(LIST_SOURCES, bucket)
+        rows = self._walk.sources.get(bucket)
+        if before is not None and rows is not None and before.key == self._walk.source_key(bucket):
+            return [], set(), _Touched()
+        old = self._store.read(before.files[SOURCES.name]).to_pylist() if before and before.files else []
+        was = {row["video_id"]: row for row in old}
+        now = {row["video_id"]: row for row in (rows.to_pylist() if rows is not None else [])}
+        new = [video_id for video_id in now if video_id not in was]
+        self._new.update({video_id: (now[video_id]["path"], now[video_id]["size_bytes"]) for video_id in new})
+        gone = was.keys() - now.keys()
+        self._removed_paths.update(was[video_id]["path"] for video_id in gone)
+        touched = _Touched()
+        for video_id in was.keys() & now.keys():
+            names = frozenset(name for name in now[video_id] if now[video_id][name] != was[video_id].get(name))
+            if names:
+                touched.causes[video_id] = cause_of_source(names)
+                touched.columns[video_id] = names
+        return new, gone, touched
+
+    def _expect(
+        self, stage: Stage[Any], bucket: int, found: Receipt | None, gone: set[str], touched: Mapping[str, _Touched]
+    ) -> _Touched:
+        """Expect what a run would do to units that the ledger knows; which of them may come out otherwise."""
+        expected, result = self._expected[stage.name], _Touched()
+        receipt = found or self._walk.before(stage.name, bucket)
+        if receipt is None or LEDGER.name not in receipt.files:
+            return result
+        of_stage = None if found else self._of_stage[stage.name]
+        sources = [(read, touched[producer_of(read.table)]) for read in stage.reads]
+        generations = self._store.generations(stage.name, bucket)
+        is_quiet = not (gone or of_stage or receipt.num_transient or generations)
+        if is_quiet and not any(upstream.causes for _, upstream in sources):
+            return result
+        columns = ["unit_id", "video_id", "is_transient", "generation", "reason"]
+        for line in self._store.read(receipt.files[LEDGER.name], columns).to_pylist():
+            if line["video_id"] in gone:
+                expected.num_removed += 1
+                continue
+            cause, certainty = self._cause(stage, line, of_stage, generations.get(line["unit_id"], 0), sources)
+            if cause is not None:
+                expected.existing[cause, certainty] += 1
+                result.causes[line["unit_id"]] = cause
+                result.columns[line["unit_id"]] = frozenset(field.name for t in stage.writes for field in t.columns)
+        if stage.unit == "video_id":  # what changed of the source alone is handed on, such as a label or a path
+            for video_id, names in touched[LIST_SOURCES].columns.items():
+                if result.causes.get(video_id) == touched[LIST_SOURCES].causes[video_id]:
+                    result.columns[video_id] = names
+        return result
+
+    def _cause(
+        self,
+        stage: Stage[Any],
+        line: Mapping[str, Any],
+        of_stage: Cause | None,
+        generation: int,
+        sources: Sequence[tuple[Any, _Touched]],
+    ) -> tuple[Cause | None, Certainty]:
+        if line["is_transient"]:
+            return Cause("retry", line["reason"]), "will"
+        if line["generation"] != generation:
+            return Cause("backfill"), "will"
+        if of_stage is not None:
+            return of_stage, "will" if of_stage.is_sure else "may"
+        for read, upstream in sources:
+            same = line["unit_id"] if line["unit_id"] in upstream.causes else line["video_id"]
+            reads = read.columns if stage.request is not None else read.content
+            if same in upstream.causes and not upstream.columns[same].isdisjoint(reads):
+                return upstream.causes[same], "will" if read.table is SOURCES else "may"
+        return None, "will"
+
+    def _made_otherwise(self, stage: Stage[Any], bucket: int) -> _Touched:
+        """Units of a finished shard that came out otherwise than in the snapshot."""
+        before, now = self._walk.before(stage.name, bucket), self._walk.find(stage, bucket)
+        if before is None or now is None or before.files.get(LEDGER.name) == now.files.get(LEDGER.name):
+            return _Touched()
+        every = frozenset(field.name for table in stage.writes for field in table.columns)
+        was, came = self._outputs(before), self._outputs(now)
+        causes = {unit: Cause("input_changed") for unit in was.keys() & came.keys() if was[unit] != came[unit]}
+        return _Touched(causes, dict.fromkeys(causes, every))
+
+    def _outputs(self, receipt: Receipt) -> dict[str, str | None]:
+        if LEDGER.name not in receipt.files:
+            return {}
+        columns = self._store.read(receipt.files[LEDGER.name], ["unit_id", "output_key"])
+        return dict(zip(*columns.to_pydict().values(), strict=True))
+
+    def plan(self) -> Plan:
+        """What was expected, with what it would cost."""
+        history = {stage.name: _History(self._walk, stage) for stage in WALK}
+        num_unread = sum(video_id.startswith(UNREAD) for video_id in self._new)
+        notes = list(self._walk.notes)
+        if num_unread:
+            notes.append(
+                f"{num_unread:,} files are new or changed and were not read: copies and moved files among them count "
+                "as new, and a build may find less to do"
+            )
+        num_units = {LIST_SOURCES: float(len(self._new))}
+        stages = []
+        for stage in WALK:
+            per_unit = history[stage.name].units_per(history.get(producer_of(stage.reads[0].table)))
+            num_units[stage.name] = num_units[producer_of(stage.reads[0].table)] * per_unit
+            stages.append(self._stage_plan(stage, history[stage.name], num_units[stage.name]))
+        num_sources = sum(rows.num_rows for rows in self._walk.sources.values())
+        snapshot = self._walk.previous.number if self._walk.previous else None
+        return Plan(snapshot=snapshot, num_sources=num_sources, num_unread=num_unread, stages=stages, notes=notes)
+
+    def _stage_plan(self, stage: Stage[Any], history: _History, num_new: float) -> StagePlan:
+        expected = self._expected[stage.name]
+        is_root = stage.reads[0].table is SOURCES
+        by_cause: dict[Cause, list[str]] = defaultdict(list)
+        for video_id in expected.new_videos:
+            is_known_path = self._new[video_id][0] in self._removed_paths
+            by_cause[Cause("changed_video" if is_known_path else "new_video")].append(video_id)
+        work = [
+            Work(
+                cause=cause.name,
+                detail=cause.detail,
+                certainty="will" if is_root else "about",
+                num_units=len(videos) if is_root else ceil(num_new * len(videos) / len(self._new)),
+                cost=history.cost_of_videos(sum(self._new[video_id][1] for video_id in videos)),
+            )
+            for cause, videos in by_cause.items()
+        ]
+        work += [
+            Work(
+                cause=cause.name,
+                detail=cause.detail,
+                certainty=certainty,
+                num_units=count,
+                cost=history.cost_of_units(count),
+            )
+            for (cause, certainty), count in expected.existing.items()
+        ]
+        return StagePlan(
+            stage=stage.name,
+            num_before=history.num_units,
+            num_removed=expected.num_removed,
+            work=sorted(work, key=lambda one: (-one.num_units, one.cause)),
+        )
+
+
+class _History:
+    """What the units of a stage in the newest snapshot took."""
+
+    def __init__(self, walk: Walk, stage: Stage[Any]) -> None:
+        self._walk = walk
+        self._receipts = [r for r in (walk.previous.receipts if walk.previous else []) if r.stage == stage.name]
+        self.num_units = sum(receipt.num_units for receipt in self._receipts)
+        self._totals: dict[str, float] | None = None
+
+    def units_per(self, producer: _History | None) -> float:
+        """Units of this stage to one unit of the stage that it reads from; 1 where nothing is known."""
+        num_read = producer.num_units if producer else self.num_units
+        return self.num_units / num_read if num_read else 1.0
+
+    def cost_of_units(self, count: int) -> Cost:
+        """Of so many units, each as dear as the mean."""
+        return self._cost(count, "num_measured")
+
+    def cost_of_videos(self, size_bytes: int) -> Cost:
+        """Of all units of new videos of so many bytes."""
+        return self._cost(size_bytes, "source_bytes")
+
+    def _cost(self, amount: int, per: str) -> Cost:
+        totals = self._read()
+        if not totals[per]:
+            return Cost(work_s=None, num_tokens=None, num_bytes=None)
+        share = amount / totals[per]
+        return Cost(**{name: totals[name] * share for name in Cost.model_fields})
+
+    def _read(self) -> dict[str, float]:
+        if self._totals is None:
+            totals: Counter[str] = Counter(dict.fromkeys((*Cost.model_fields, "num_measured", "source_bytes"), 0))
+            for receipt in self._receipts:
+                if LEDGER.name not in receipt.files:
+                    continue
+                lines = self._walk.store.read(receipt.files[LEDGER.name], list(Cost.model_fields))
+                totals.update({name: pc.sum(lines[name]).as_py() or 0 for name in Cost.model_fields})
+                totals["num_measured"] += lines.num_rows - lines["work_s"].null_count
+            for receipt in self._walk.previous.receipts if self._walk.previous else []:
+                if SOURCES.name in receipt.files:
+                    sizes = self._walk.store.read(receipt.files[SOURCES.name], ["size_bytes"])["size_bytes"]
+                    totals["source_bytes"] += pc.sum(sizes).as_py() or 0
+            self._totals = dict(totals)
+        return self._totals
+
+
+def cause_of_source(names: Iterable[str]) -> Cause:
+    """Why a video's row of SOURCES is another than it was, given the columns that differ."""
+    if annotated := [field.name for field in ANNOTATIONS if field.name in names]:
+        return Cause("changed_label", ", ".join(annotated))
+    return Cause("moved")
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _count(number: float | None) -> str:
+    return "?" if number is None else f"{number:,.0f}"
+
+
+def _size(num_bytes: float | None) -> str:
+    return "?" if num_bytes is None else f"{num_bytes / 1e6:,.1f} MB"
