@@ -8,6 +8,8 @@
     canary/NUMBER.parquet                  what the canaries were answered in one night
     generations/STAGE/BUCKET.json          which units a backfill has asked for anew, and how often
     denied.json                            salted hashes of the videos that were taken down
+    takedowns/NUMBER.json                  what a take-down rewrote, deleted, searched and found
+    takedowns/under_way.json               what a take-down that was broken off still has to do; gone when all is done
     in_use                                 locked by who works here; empty
     turn                                   locked by the one run whose turn it is to change the corpus; says who that is
     training/NUMBER.json                   what a training that begins from a snapshot reads
@@ -31,6 +33,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +52,9 @@ LEFTOVER_S = 24 * 3600
 """Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
 
 DEFAULT_BUCKETS = 16
+
+UNDER_WAY = "takedowns/under_way.json"
+"""Of a take-down that was broken off. It holds what must not be found any more, so it goes when nothing is."""
 
 LOOK_EVERY_S = 0.5
 """Between two looks whether a turn has come."""
@@ -97,6 +103,20 @@ class Receipt(BaseModel):
     def is_settled(self) -> bool:
         """Whether no unit waits to be tried again."""
         return self.num_transient == 0
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file below the root as it lies there: its path below it, its bytes, when it was last written, in seconds."""
+
+    path: str
+    bytes: int
+    changed_s: float
+
+    @property
+    def number(self) -> int:
+        """Of a snapshot, or of what is kept by a snapshot's number."""
+        return int(Path(self.path).stem)
 
 
 class DenyList(BaseModel):
@@ -318,6 +338,48 @@ class Store:
         path.parent.mkdir(exist_ok=True)
         return path
 
+    def stored(self, kind: str = "") -> list[StoredFile]:
+        """What lies below the root, of one kind such as "shards" or "receipts" or all of it, by name."""
+        found = []
+        for folder, _, names in os.walk(self.root / kind):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # a name beside which a file was made, and that is gone by now
+                    facts = path.lstat()
+                    found.append(StoredFile(str(path.relative_to(self.root)), facts.st_size, facts.st_mtime))
+        return sorted(found, key=lambda file: file.path)
+
+    def receipts(self) -> Iterator[tuple[StoredFile, Receipt]]:
+        """Every receipt that lies here, whether a snapshot names it or not.
+
+        Raises:
+            StoreError: one cannot be read.
+        """
+        for file in self.stored("receipts"):
+            try:
+                yield file, Receipt.model_validate_json((self.root / file.path).read_bytes())
+            except ValueError:
+                raise StoreError(
+                    f"{self.root / file.path} is damaged: `facescribe check --forget-damaged` removes it, and the next "
+                    "build makes its shard anew"
+                ) from None
+
+    def shards_of_buckets(self, buckets: Iterable[int]) -> list[StoredFile]:
+        """Every shard of these buckets, of any table, whether anything names it or not."""
+        names = {f"{bucket:04d}" for bucket in buckets}
+        return [file for file in self.stored("shards") if file.path.split("/")[2] in names]
+
+    def remove(self, path: str) -> None:
+        """Delete a file, named by its path below the root; nothing happens if it is gone."""
+        (self.root / path).unlink(missing_ok=True)
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Whether every file that the receipt names is there, in its full size."""
+        try:
+            return all((self.root / file.path).stat().st_size == file.bytes for file in receipt.files.values())
+        except FileNotFoundError:
+            return False
+
     def snapshot_numbers(self) -> list[int]:
         """Numbers of all snapshots, ascending."""
         return sorted(int(path.stem) for path in (self.root / "snapshots").glob("*.json"))
@@ -342,6 +404,39 @@ class Store:
         """Keep a listing's memory. It only spares reading: without it the same rows come out."""
         self._put(_memory_name(source), json.dumps(memory))
 
+    def forget_in_memory(self, video_ids: Iterable[str], paths: Iterable[str]) -> list[str]:
+        """Drop what is remembered of these files of any source; return the paths of the memories that held some."""
+        ids, names = set(video_ids), set(paths)
+        changed = []
+        for file in self.stored("memory"):
+            remembered = json.loads((self.root / file.path).read_bytes())
+            kept = {path: facts for path, facts in remembered.items() if path not in names and facts[2] not in ids}
+            if len(kept) < len(remembered):
+                self._put(file.path, json.dumps(kept))
+                changed.append(file.path)
+        return changed
+
+    def write_takedown(self, number: int, text: str) -> Path:
+        """Keep the report of a take-down; where it lies."""
+        name = _takedown_name(number)
+        self._put(name, text)
+        return self.root / name
+
+    def takedown_numbers(self) -> list[int]:
+        """Numbers of the take-downs that have a report, ascending."""
+        return sorted(file.number for file in self.stored("takedowns") if file.path != UNDER_WAY)
+
+    def read_under_way(self) -> bytes | None:
+        """What a take-down that was broken off left to do, or None."""
+        try:
+            return (self.root / UNDER_WAY).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_under_way(self, text: str) -> None:
+        """Note what a take-down has to do, so that a killed one can be finished."""
+        self._put(UNDER_WAY, text)
+
     def canary_nights(self) -> list[int]:
         """Numbers of the nights in which canaries were asked, ascending."""
         return sorted(int(path.stem) for path in (self.root / "canary").glob("*.parquet"))
@@ -357,6 +452,12 @@ class Store:
         with self.temporary() as temporary:
             pq.write_table(rows, temporary, compression="zstd")
             return _place(temporary, target, only_if_absent=True)
+
+    def rewrite(self, path: str, rows: pa.Table) -> None:
+        """Put other rows into a Parquet file that is no shard, in place."""
+        with self.temporary() as temporary:
+            pq.write_table(rows, temporary, compression="zstd")
+            _place(temporary, self.root / path, only_if_absent=False)
 
     @property
     def answers(self) -> Path:
@@ -569,6 +670,10 @@ def _flush(path: Path) -> None:
 
 def _receipt_name(stage: str, bucket: int, key: str) -> str:
     return f"receipts/{stage}/{bucket:04d}-{key}.json"
+
+
+def _takedown_name(number: int) -> str:
+    return f"takedowns/{number:06d}.json"
 
 
 def _snapshot_name(number: int) -> str:
