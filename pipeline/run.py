@@ -87,6 +87,8 @@ def run_stage(
     found = store.receipt(stage.name, bucket, key)
     if found is not None and found.is_settled:
         return ShardResult(found, 0, 0, began, time.monotonic())
+    # A shard of which a file is gone, since it was found damaged, is computed as if there had been none.
+    found, previous = (known if known is not None and store.holds(known) else None for known in (found, previous))
 
     opened = {read.table.name: item.open(store, read.table) for read, item in zip(stage.reads, inputs, strict=True)}
     units = stage.units(opened, config, generations)
