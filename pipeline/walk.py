@@ -28,7 +28,7 @@ from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
 from pipeline.videos.annotations import read_annotations
 from pipeline.videos.config import VideoConfig
-from pipeline.videos.sources import list_source, unmatched
+from pipeline.videos.sources import UNREAD, list_source, unmatched
 from pipeline.videos.stage import PROBE_VIDEOS
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.table import Table
@@ -267,6 +267,10 @@ def open_walk(
     said = read_annotations(annotations) if annotations is not None else {}
     sources, memory = list_source(source, store.read_memory(source), said, may_read=may_read)
     notes = []
+    if not may_read:
+        sources, num_guessed = _guess_unread(sources, store)
+        if num_guessed:
+            notes.append(f"{num_guessed:,} files were not read and count as unchanged: path and size are as before")
     if strangers := unmatched(said, sources):
         notes.append(f"{len(strangers)} annotated files are not in {source}, the first is {strangers[0]!r}")
     denied = store.denied()
@@ -278,6 +282,24 @@ def open_walk(
         kept = {path: facts for path, facts in memory.items() if not denied.holds(facts[2])}
         store.write_memory(source, kept)
     return Walk(store, sources, config, notes)
+
+
+def _guess_unread(sources: pa.Table, store: Store) -> tuple[pa.Table, int]:
+    """Give files that were not read the ids that files of their paths and sizes had in the newest snapshot."""
+    rows, previous = sources.to_pylist(), snapshots.newest(store)
+    if previous is None or not any(row["video_id"].startswith(UNREAD) for row in rows):
+        return sources, 0
+    known = {}
+    for file in previous.files(SOURCES.name):
+        for row in store.read(file, ["path", "size_bytes", "video_id"]).to_pylist():
+            known[row["path"], row["size_bytes"]] = row["video_id"]
+    listed = {row["video_id"] for row in rows}
+    num_guessed = 0
+    for row in rows:
+        video_id = known.get((row["path"], row["size_bytes"]))
+        if row["video_id"].startswith(UNREAD) and video_id and video_id not in listed:
+            row["video_id"], num_guessed = video_id, num_guessed + 1
+    return SOURCES.rows(sorted(rows, key=lambda row: row["video_id"])), num_guessed
 
 
 def software() -> dict[str, str]:

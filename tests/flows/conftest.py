@@ -9,40 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 from pipeline.inspection.corpus import Corpus
-from pipeline.videos.frames import decord_version, read_frames
 from schemas.corpus import TABLES
 from schemas.ledger import COSTS
 from tests.answer_server import MODEL, AnswerServer, answering
-
-NUM_FRAMES = 36
-
-
-@pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory, assets: Callable[[str], Path]) -> Path:
-    """Two short face clips in folders of their own, a clip of an empty room, and a file that is no video."""
-    folder = tmp_path_factory.mktemp("clips")
-    _cut(assets("single_face.mp4"), folder / "man" / "smile.mp4")
-    _cut(assets("carphone_pristine.mp4"), folder / "talk.mp4")
-    _cut(assets("no_face.mp4"), folder / "room.mp4")
-    (folder / "notes.mp4").write_bytes(b"not a video at all")
-    return folder
-
-
-def _cut(video: Path, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
-    with av.open(str(target), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=30, options={"crf": "18"})
-        for frame in read_frames(video, decord_version() if "no_face" not in video.name else "av"):
-            if frame.index == 0:
-                stream.height, stream.width = frame.rgb.shape[0] // 2 * 2, frame.rgb.shape[1] // 2 * 2
-            if frame.index >= NUM_FRAMES:
-                break
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 @pytest.fixture
