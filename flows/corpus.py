@@ -10,11 +10,14 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
+from flows.artifacts import emit_commit, live_progress, publish_counts, publish_done, publish_plan
 from flows.stage_task import map_stage
+from flows.turn import its_turn
 from pipeline.assets import AssetError
 from pipeline.descriptions.embedded import EmbeddedLanguageModel, embedded_language_model
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.descriptions.served import refuse_another_server
+from pipeline.inspection.corpus import Corpus
 from pipeline.local_server import ServerError
 from pipeline.plan import Plan, StageReport, plan_walk
 from pipeline.run import ShardResult
@@ -56,14 +59,24 @@ def build_corpus(
         annotations: a CSV or Parquet file that says what the videos' labels, splits, groups, licences and consents are.
     """
     store = Store.open_or_create(root, num_buckets)
-    with store.in_use():
-        return _build(store, open_walk(store, source, config, annotations), source, resources)
+    with its_turn(store), store.in_use(), live_progress(root, [stage.name for stage in WALK]) as publishes:
+        walk = open_walk(store, source, config, annotations)
+        plan = plan_walk(walk)
+        if publishes:
+            publish_plan(root, plan)
+        report = _build(store, walk, plan, source, resources)
+        corpus = Corpus(root, report.snapshot)
+        if report.is_new:
+            emit_commit(root, corpus.snapshot)
+        if publishes:
+            publish_done(root, plan, report.stages)
+            publish_counts(root, walk.previous, corpus)
+        return report
 
 
-def _build(store: Store, walk: Walk, source: Path, resources: Resources) -> BuildReport:
+def _build(store: Store, walk: Walk, plan: Plan, source: Path, resources: Resources) -> BuildReport:
     began = time.monotonic()
     config = walk.config
-    plan = plan_walk(walk)
     walk.keep_sources()
     resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
     refuse_wrong_servers(config, resources)

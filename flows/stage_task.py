@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from threading import BoundedSemaphore
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 
 from pipeline.run import ShardResult
 from pipeline.stage import Resources, Stage
@@ -16,10 +18,31 @@ from pipeline.walk import Walk
 SHARDS_THAT_WAIT = 8
 """Shards side by side in a stage that asks a language model."""
 
+STAYS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+"""What the system says where only a person can help."""
+
+
+def may_pass(task: object, task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether another attempt at a shard can end otherwise: after a fault of disk or network, never after a defect.
+
+    Requests are repeated where they are sent, and a unit that was refused for a passing reason by the next pass.
+    """
+    error = state.result(raise_on_failure=False)
+    # A full disk is told by Arrow in words only.
+    return isinstance(error, OSError) and error.errno not in STAYS and "[errno 28]" not in str(error)
+
 
 # Prefect's own cache is off: it was seen returning a stale result after a function it calls had changed. The store is
 # the one memory of what is done.
-@task(name="run_stage", task_run_name="{name} {bucket}", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="run_stage",
+    task_run_name="{name} {bucket}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[2, 20],
+    retry_condition_fn=may_pass,
+)
 def run_shard(name: str, bucket: int, stage: Stage[Any], walk: Walk, resources: Resources) -> ShardResult:
     """Bring one shard of one stage up to date."""
     return walk.run(stage, bucket, resources)

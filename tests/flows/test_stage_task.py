@@ -1,0 +1,82 @@
+"""What the one Prefect task tries again, and what it does not."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from prefect import flow
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.stage_task import map_stage, run_shard
+from pipeline.actions.stage import MEASURE_ACTIONS
+from pipeline.run import ReconcileError, ShardResult
+from pipeline.stage import Resources
+from pipeline.store import Receipt
+from pipeline.walk import Walk
+from schemas.table import SchemaError
+
+DONE = ShardResult(
+    Receipt(stage="measure_actions", bucket=0, key="k", files={}, num_units=0), num_computed=0, num_taken_over=0,
+    began_s=0.0, ended_s=0.0,
+)  # fmt: skip
+
+
+class WalkThatFails:
+    """Stands for a walk on a disk that fails: what it raises, attempt after attempt, and then a shard."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.num_attempts = 0
+
+    def run(self, *_: Any) -> ShardResult:
+        self.num_attempts += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return DONE
+
+
+@pytest.fixture(scope="module")
+def prefect() -> Iterator[None]:
+    with prefect_test_harness():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_shard, "retry_delay_seconds", 0)
+
+
+def run(walk: WalkThatFails) -> list[ShardResult]:
+    @flow
+    def one_shard() -> list[ShardResult]:
+        return map_stage(MEASURE_ACTIONS, [0], cast(Walk, walk), Resources())
+
+    return one_shard()
+
+
+@pytest.mark.server
+def test_a_shard_is_tried_again_where_the_disk_or_the_network_failed(prefect: None) -> None:
+    walk = WalkThatFails(OSError(errno.EIO, "Input/output error"), OSError(errno.ESTALE, "Stale file handle"))
+    assert run(walk) == [DONE]
+    assert walk.num_attempts == 3
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("IOError: Error writing bytes to file. Detail: [errno 28] No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        ReconcileError("stage measure_actions lost 1 of 2 units, first: a"),
+        SchemaError("table actions: column events is missing"),
+    ],
+)
+def test_what_another_attempt_cannot_mend_fails_at_once(prefect: None, error: Exception) -> None:
+    walk = WalkThatFails(error)
+    with pytest.raises(type(error), match=str(error).split(":", maxsplit=1)[0].replace("[", "\\[")):
+        run(walk)
+    assert walk.num_attempts == 1
