@@ -131,7 +131,10 @@ class AnswerJournal:
             self._rows.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
 
     def forget(self, video_ids: Iterable[str]) -> int:
-        """Remove the answers first asked for these videos, out of the file too; return how many there were."""
+        """Remove the answers first asked for these videos, out of the file too; return how many there were.
+
+        The file is written anew for that. Killed in the midst, the same call again ends in the same file.
+        """
         with self._lock, self._troubles_told():
             self._rows.execute("BEGIN IMMEDIATE")
             try:
@@ -143,8 +146,14 @@ class AnswerJournal:
                 self._rows.execute("ROLLBACK")
                 raise
             self._rows.execute("COMMIT")
+            self._rows.execute("VACUUM")  # a page that was split may hold an old copy beside its rows
             self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the log would still hold them
         return sum(deleted)
+
+    def replies(self) -> Iterator[tuple[str, str]]:
+        """Every kept answer as it lies in the file, with the video that it was first asked for."""
+        with self._lock, self._troubles_told():
+            yield from self._rows.execute("SELECT video_id, reply FROM answers")
 
     def keys(self) -> set[str]:
         """The keys of all kept answers."""
