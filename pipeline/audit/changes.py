@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.audit.diversity import words_of
+from pipeline.audit.drift import similarity
 from pipeline.causes import Cause, cause_of_stage, cause_of_unit
 from pipeline.inspection.corpus import LONG_COLUMNS, Corpus
 from pipeline.snapshot import Snapshot
@@ -40,7 +42,8 @@ WHAT = {
 }
 
 ROW_COLUMNS = ("table", "key", "track_id", "video_id", "what", "stage", "unit_id")
-UNIT_COLUMNS = ("stage", "unit_id", "video_id", "what", "cause", "root", "detail", "is_asked_again")
+UNIT_COLUMNS = ("stage", "unit_id", "video_id", "what", "cause", "root", "detail", "is_asked", "is_asked_again")
+_FLAGS = ("output_changed", "is_asked", "is_asked_again")
 _TEXT_COLUMNS = ("text", "status", "fallback_reason")
 
 
@@ -51,7 +54,8 @@ class Changes:
     `rows` has ROW_COLUMNS and for DESCRIPTIONS text, status and fallback_reason of both sides: one line per row.
     `units` has UNIT_COLUMNS: one line per unit of a stage that was computed, is gone, or ended otherwise. `cause` is
     what made its own stage compute it, `root` what began it, perhaps stages before; both are of pipeline/causes.py.
-    `stages` says how each stage itself changed.
+    `is_asked`: in both, and of a language model in other words, of another one, or once more; `is_asked_again`: the
+    last of these alone. `stages` says how each stage itself changed.
     """
 
     rows: pd.DataFrame
@@ -202,11 +206,11 @@ def _units(
             is_lost = units["video_id"].map(before.store.bucket_of).isin(lost)
             units.loc[is_lost, ["cause", "own_detail"]] = ["unrecorded", "the older snapshot has no ledger"]
         found[stage.name] = _with_roots(units, stage, of_stage, found)
-    columns = [*UNIT_COLUMNS, "output_changed", "own_detail"]
+    columns, flags = [*UNIT_COLUMNS, "output_changed", "own_detail"], dict.fromkeys(_FLAGS, bool)
     listed = [units.reindex(columns=columns) for units in found.values() if len(units)]
     if not listed:
-        return pd.DataFrame(columns=columns).astype({"output_changed": bool, "is_asked_again": bool})
-    return pd.concat(listed, ignore_index=True).astype({"output_changed": bool, "is_asked_again": bool})
+        return pd.DataFrame(columns=columns).astype(flags)
+    return pd.concat(listed, ignore_index=True).astype(flags)
 
 
 _PATTERN = ("is_before", "is_after", "was_transient", "reason", "same_unit", "same_content", "same_generation",
@@ -266,7 +270,9 @@ def _with_roots(
 ) -> pd.DataFrame:
     """Trace what came from the input to the stage where it began."""
     units["root"], units["detail"] = units["cause"], units["own_detail"]
-    units["is_asked_again"] = units["same_content"] & units["same_request"] & ~units["same_generation"]
+    is_anew = units["is_before"] & units["is_after"] & ~units["same_generation"]
+    is_other = units["is_before"] & units["is_after"] & ~units["same_request"]
+    units["is_asked"], units["is_asked_again"] = is_anew | is_other, is_anew & ~is_other & units["same_content"]
     from_input = units["cause"].isin(["input_changed", "new_video", "removed"])
     if of_stage is None:  # what is shown but is no content, such as a label, enters by the request alone
         from_input |= units["cause"] == "prompt_changed"
@@ -316,7 +322,7 @@ def _sources(before: Corpus, after: Corpus) -> pd.DataFrame:
         what = "added" if was is None else "removed" if now is None else "changed"
         units.append({"stage": LIST_SOURCES, "unit_id": video_id, "video_id": row["video_id"], "what": what,
                       "cause": cause.name, "root": cause.name, "detail": cause.detail, "own_detail": cause.detail,
-                      "is_asked_again": False, "output_changed": True})  # fmt: skip
+                      "is_asked": False, "is_asked_again": False, "output_changed": True})  # fmt: skip
     return pd.DataFrame(units)
 
 
@@ -347,3 +353,29 @@ def _cause_of_source(was: dict[str, Any] | None, now: dict[str, Any] | None, els
         return Cause("changed_label", ", ".join(said)) if said else Cause("changed_video", "it can or cannot be read")
     moved = f"{' and '.join(_paths(was))} -> {' and '.join(_paths(now))}"
     return Cause("moved", ", ".join([moved, *said]))
+
+
+# --- as one dataframe
+
+
+def frame_of_changes(before: Corpus, after: Corpus, found: Changes | None = None) -> pd.DataFrame:
+    """One line per row that is not the same, as `Corpus.drift` gives it; `found` if it is known already."""
+    found = found or changes(before, after)
+    causes = found.units[["stage", "unit_id", "root", "detail"]].rename(columns={"root": "cause"})
+    rows = found.rows.merge(causes, on=["stage", "unit_id"], how="left", validate="many_to_one")
+    rows["cause"] = rows["cause"].fillna("unrecorded")
+    rows["path"] = rows["video_id"].map(paths_of(before) | paths_of(after))
+    rows["similarity"] = [
+        similarity(words_of(old), words_of(new)) if isinstance(old, str) and isinstance(new, str) else None
+        for old, new in zip(rows["text_before"], rows["text_after"], strict=True)
+    ]
+    texts = [f"{name}_{side}" for name in ("text", "status") for side in ("before", "after")]
+    shown = ("table", "key", "track_id", "video_id", "path", "what", "stage", "cause", "detail", *texts, "similarity")
+    return rows[list(shown)]
+
+
+def paths_of(corpus: Corpus) -> dict[str, str]:
+    """The path of each video, by its id."""
+    tables = (SOURCES.name, "videos")
+    listed = [corpus.arrow(table, ["video_id", "path"]).to_pydict() for table in tables]
+    return {video_id: path for one in listed for video_id, path in zip(one["video_id"], one["path"], strict=True)}

@@ -72,7 +72,7 @@ def diversity(texts: Sequence[Text]) -> Diversity:
         distinct_texts=share(
             len({tuple(listed) for listed in words}), len(words), otherwise="no texts", is_sample=False
         ),
-        distinct_ngrams={n: _distinct(words, n) for n in NGRAMS},
+        distinct_ngrams={n: distinct_ngrams(words, n) for n in NGRAMS},
         statuses=_statuses(texts),
         near_duplicates=_near_duplicates(texts),
     )
@@ -83,7 +83,8 @@ def words_of(prose: str) -> list[str]:
     return _WORD.findall(prose.lower().replace("\u2019", "'"))
 
 
-def _distinct(words: Sequence[Sequence[str]], n: int) -> Share:
+def distinct_ngrams(words: Sequence[Sequence[str]], n: int) -> Share:
+    """Different n-grams among all of them."""
     if len(words) < 2:
         return Share(missing=f"needs two texts, there are {len(words)}", is_sample=False)
     found = [tuple(listed[at : at + n]) for listed in words for at in range(len(listed) - n + 1)]

@@ -74,7 +74,7 @@ class MixShift(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kind: str
-    """"claim" that an action is present, or "label"."""
+    """"claim" that an action is present, "label", or one of pipeline/audit/corpus_figures.py."""
     name: str
     before: Share
     after: Share
@@ -140,8 +140,13 @@ def track_drift(before: Text, after: Text) -> TrackDrift:
             if before.verdicts[one] != after.verdicts[other]
         ],
         num_words=(len(words[0]), len(words[1])),
-        similarity=round(difflib.SequenceMatcher(None, *words, autojunk=False).ratio(), 3),
+        similarity=similarity(*words),
     )
+
+
+def similarity(before: Sequence[str], after: Sequence[str]) -> float:
+    """1: the same words in the same order, 0: none in common."""
+    return round(difflib.SequenceMatcher(None, before, after, autojunk=False).ratio(), 3)
 
 
 def causes_of(before: Text, after: Text) -> list[str]:
@@ -194,10 +199,12 @@ def _by_cause(compared: Sequence[TrackDrift]) -> list[CauseDrift]:
     by_cause: dict[tuple[str, ...], list[TrackDrift]] = defaultdict(list)
     for one in compared:
         by_cause[tuple(one.causes)].append(one)
-    return [_cause_drift(causes, listed) for causes, listed in sorted(by_cause.items(), key=lambda item: -len(item[1]))]
+    return [cause_drift(causes, listed) for causes, listed in sorted(by_cause.items(), key=lambda item: -len(item[1]))]
 
 
-def _cause_drift(causes: Sequence[str], listed: Sequence[TrackDrift]) -> CauseDrift:
+def cause_drift(causes: Sequence[str], listed: Sequence[TrackDrift]) -> CauseDrift:
+    """What happened to some texts, of which the same causes are told."""
+
     def rate(flags: Sequence[bool]) -> Share:
         return share(sum(flags), len(flags), otherwise="no texts", is_sample=False)
 
@@ -216,9 +223,9 @@ def _cause_drift(causes: Sequence[str], listed: Sequence[TrackDrift]) -> CauseDr
 
 
 def _mix(before: Sequence[Text], after: Sequence[Text]) -> list[MixShift]:
-    shifts = _shifts("claim", _claimed(before), len(before), _claimed(after), len(after))
+    claimed = shifts("claim", _claimed(before), len(before), _claimed(after), len(after))
     labels = [[text.label for text in texts if text.label is not None] for texts in (before, after)]
-    return shifts + _shifts("label", Counter(labels[0]), len(labels[0]), Counter(labels[1]), len(labels[1]))
+    return claimed + shifts("label", Counter(labels[0]), len(labels[0]), Counter(labels[1]), len(labels[1]))
 
 
 def _claimed(texts: Sequence[Text]) -> Counter[str]:
@@ -228,12 +235,13 @@ def _claimed(texts: Sequence[Text]) -> Counter[str]:
     )
 
 
-def _shifts(
+def shifts(
     kind: str, before: Mapping[str, int], num_before: int, after: Mapping[str, int], num_after: int
 ) -> list[MixShift]:
-    shifts = []
+    """Each name's share of all before and after, the largest change first."""
+    found = []
     for name in dict.fromkeys([*before, *after]):
         old = share(before.get(name, 0), num_before, otherwise=f"no {kind}s before")
         new = share(after.get(name, 0), num_after, otherwise=f"no {kind}s after")
-        shifts.append(MixShift(kind=kind, name=name, before=old, after=new, change=change_between(old, new)))
-    return sorted(shifts, key=lambda shift: -abs((shift.after.value or 0) - (shift.before.value or 0)))
+        found.append(MixShift(kind=kind, name=name, before=old, after=new, change=change_between(old, new)))
+    return sorted(found, key=lambda shift: -abs((shift.after.value or 0) - (shift.before.value or 0)))

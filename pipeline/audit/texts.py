@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from pipeline.descriptions.evidence import Evidence
@@ -53,14 +54,16 @@ class Text:
     """Events that the writer was told of first, as the corpus was configured."""
 
 
-def texts_of(corpus: Corpus) -> list[Text]:
-    """The newest text of every described track, by track.
+def texts_of(corpus: Corpus, of_tracks: Collection[str] | None = None) -> list[Text]:
+    """The newest text of every described track, or of those in `of_tracks`, by track.
 
     Raises:
         AuditError: the tables are of another version than this program's, or a draft's evidence cannot be read.
     """
-    newest = {row["track_id"]: row for row in _rows(corpus, "descriptions", _DESCRIPTION)}  # later versions come later
-    drafts = {r["track_id"]: r for r in _rows(corpus, "drafts", ("track_id", "evidence", "writer", "saw_label"))}
+    rows = _rows(corpus, "descriptions", _DESCRIPTION, of_tracks)
+    newest = {row["track_id"]: row for row in rows}  # later versions come later
+    rows = _rows(corpus, "drafts", ("track_id", "evidence", "writer", "saw_label"), of_tracks)
+    drafts = {row["track_id"]: row for row in rows}
     videos = {row["video_id"]: row for row in _rows(corpus, "videos", ("video_id", "path", "label", "group"))}
     config = RefineConfig.model_construct(**corpus.snapshot.config.get("descriptions", {}))
     return [
@@ -69,9 +72,14 @@ def texts_of(corpus: Corpus) -> list[Text]:
     ]
 
 
-def _rows(corpus: Corpus, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+def _rows(
+    corpus: Corpus, table: str, columns: tuple[str, ...], of_tracks: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = corpus.arrow(table, columns).to_pylist()
+        found = corpus.arrow(table, columns)
+        if of_tracks is not None:
+            found = found.filter(pc.is_in(found["track_id"], pa.array(sorted(of_tracks), pa.string())))
+        rows: list[dict[str, Any]] = found.to_pylist()
     except (KeyError, pa.ArrowException) as error:
         raise AuditError(
             f"snapshot {corpus.snapshot.number} of {corpus.store.root}: its table {table} was written by another "

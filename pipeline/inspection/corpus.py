@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from schemas.motion import MOTION
 from schemas.table import Table, read_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import duckdb
 
@@ -84,6 +85,26 @@ class Corpus:
         parts = [pq.read_table(self.store.path(f), columns=names, filters=filters, partitioning=None) for f in files]
         rows = pa.concat_tables([empty, *(part.select(names).cast(empty.schema) for part in parts)])
         return rows.sort_by([(name, "ascending") for name in key]).select(list(columns))
+
+    def of_buckets(self, buckets: Collection[int]) -> Corpus:
+        """This snapshot, with what lies in some of its buckets alone."""
+        part = copy.copy(self)
+        kept = [receipt for receipt in self.snapshot.receipts if receipt.bucket in buckets]
+        part.snapshot = self.snapshot.model_copy(update={"receipts": kept})
+        return part
+
+    def drift(self, other: int) -> pd.DataFrame:
+        """What became of snapshot `other` in this one: one line per row that is not the same.
+
+        Columns: table, key, track_id, video_id, path, what (added, removed, changed, recomputed to the same values, or
+        rewritten, which must not be), stage, cause, detail; of texts also text, status (before, after), similarity.
+
+        Raises:
+            KeyError: no snapshot of that number.
+        """
+        from pipeline.audit.changes import frame_of_changes
+
+        return frame_of_changes(Corpus(self.store.root, other), self)
 
     def videos(self) -> pd.DataFrame:
         """One row per source video."""
