@@ -136,6 +136,11 @@ class Walk:
         """What the newest snapshot holds of a stage and bucket."""
         return self._before.get((stage, bucket))
 
+    @property
+    def receipts(self) -> list[Receipt]:
+        """Every shard that is done so far."""
+        return list(self._receipts.values())
+
     def source_key(self, bucket: int) -> str:
         """Hash of what the source holds in a bucket."""
         return self._source_keys[bucket]
@@ -175,22 +180,29 @@ class Walk:
 
     def find(self, stage: Stage[Any], bucket: int) -> Receipt | None:
         """The receipt of exactly this input and config, finished or with units that wait to be tried again."""
+        return self.store.receipt(stage.name, bucket, self.shard_key(stage, bucket))
+
+    def shard_key(self, stage: Stage[Any], bucket: int) -> str:
+        """Key of exactly this input and config."""
         keys = [item.key for item in self._inputs(stage, bucket)]
-        generations = self.store.generations(stage.name, bucket)
-        return self.store.receipt(stage.name, bucket, stage.shard_key(self.config.of(stage), bucket, keys, generations))
+        return stage.shard_key(self.config.of(stage), bucket, keys, self.store.generations(stage.name, bucket))
 
     def run(self, stage: Stage[Any], bucket: int, resources: Resources) -> ShardResult:
         """Bring one shard up to date and note its receipt."""
         inputs, before = self._inputs(stage, bucket), self._before.get((stage.name, bucket))
         result = run_stage(stage, bucket, inputs, self.config.of(stage), resources, self.store, before)
-        self._receipts[stage.name, bucket] = result.receipt
+        self.note(result.receipt)
         return result
+
+    def note(self, receipt: Receipt) -> None:
+        """Count a shard that is done into what will be committed."""
+        self._receipts[receipt.stage, receipt.bucket] = receipt
 
     def is_done(self) -> bool:
         """Whether the newest snapshot is exactly what a run would give, so that nothing needs to be computed."""
         settled = all(self._find_sources(bucket) for bucket in self.sources)
         settled = settled and not any(self.take_settled(stage) for stage in WALK)
-        return settled and self.previous is not None and self.previous.has_just(self._receipts.values())
+        return settled and self.previous is not None and self.previous.has_just(self.receipts)
 
     def commit(self, source: Path, max_duplicate_share: float | None = None) -> Snapshot:
         """Make what was found and made the corpus; None lets as many near-duplicate texts pass as is usual.
@@ -204,7 +216,7 @@ class Walk:
         refuse_duplicates(self._texts(), max_share=MAX_SHARE if max_duplicate_share is None else max_duplicate_share)
         return snapshots.commit(
             self.store,
-            list(self._receipts.values()),
+            self.receipts,
             parent=self.previous,
             source=str(source),
             config=self.config.model_dump(mode="json"),

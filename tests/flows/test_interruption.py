@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,3 +136,13 @@ def test_a_full_disk_is_told_and_after_making_room_the_run_goes_on(
     again = facescribe("build", source, "--root", root, *server_arguments(answers))
     assert again.returncode == 0, again.stderr
     assert len(content(root)["descriptions"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_kills_at_random_moments_never_show_a_mixture_and_the_next_run_ends_the_same() -> None:
+    """A few of the hundred that `bench/interruptions.py` does; what it checks after each is said there."""
+    command = [sys.executable, "bench/interruptions.py", "--kills", "8", "--minutes", "2", "--seed", "11"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| next run ended in the same content |" in done.stdout
