@@ -1,4 +1,4 @@
-"""Begin a training from a snapshot: check it, pass the gates, and write down what is read. Runs on each new snapshot."""
+"""Begin a training from a snapshot: check it, pass the gates, write down what is read. Runs on each new one."""
 
 from __future__ import annotations
 

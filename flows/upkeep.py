@@ -18,14 +18,12 @@ from pipeline.stage import Resources
 from pipeline.store import Store
 from pipeline.walk import WALK, BuildConfig
 
-StageName = Literal[tuple(stage.name for stage in WALK)]  # type: ignore[valid-type]
-
 
 @flow(name="backfill")
 def backfill(
     source: Path,
     root: Path,
-    stage: StageName,
+    stage: Literal[tuple(stage.name for stage in WALK)],  # type: ignore[valid-type]
     query: str | None = None,
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
@@ -33,7 +31,7 @@ def backfill(
 ) -> BuildReport:
     """Compute units anew that nothing has changed for: all of a stage, or those that a query finds.
 
-    A language model is asked again too. What comes out as before ends there; what does not goes on to the stages behind.
+    A language model is asked again too. What comes out as before ends there; what does not goes on to later stages.
 
     Args:
         source: The source that the corpus is built from.
