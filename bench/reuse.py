@@ -60,6 +60,7 @@ def main() -> None:
             print("|---" * (len(WALK) + 3) + "|")
             say("all (first build)", *build(base))
             for change in CHANGES:
+                with_prompt(folder / "own.toml")  # as it was at first, where a change has changed it
                 run = replace(base, place=folder / change.__name__)
                 shutil.copytree(base.place, run.place)
                 say(str(change.__doc__), *build(change(run)))
