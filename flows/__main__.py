@@ -11,6 +11,7 @@ import typer
 
 from flows.audit import audit
 from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
+from flows.drift import drift
 from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ def gallery(
 
 
 app.command()(audit)
+app.command()(drift)
 
 
 @app.command()

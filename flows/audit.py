@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.audit.panels import Panel
     from pipeline.audit.report import AuditReport
 
 FAILED = 1
@@ -83,23 +85,30 @@ def _read_truth(path: Path) -> pa.Table:
 
 
 def _print(report: AuditReport) -> None:
-    import pandas as pd
-
-    from flows.console import console, print_frame
+    from flows.console import console
     from pipeline.audit.panels import panels_of
 
     for heading, panels in panels_of(report):
         console.rule(heading)
-        for panel in panels:
-            if panel.is_list:
-                if panel.rows:
-                    console.print(f"\n{panel.title}: {len(panel.rows)}, to be read in --html and --json", markup=False)
-                continue
-            console.print(f"\n{panel.title}", style="bold", highlight=False, markup=False)
-            if panel.meaning:
-                console.print(panel.meaning, style="dim", highlight=False, markup=False)
-            if panel.missing:
-                console.print(f"  {panel.missing}", highlight=False, markup=False)
-                continue
-            rows = [["" if cell is None else str(cell) for cell in row] for row in panel.rows]
-            print_frame(pd.DataFrame(rows, columns=list(panel.columns)), None, limit=len(rows) or 1)
+        print_panels(panels)
+
+
+def print_panels(panels: Sequence[Panel]) -> None:
+    """Print tables with their sentences; of long lists only how long they are."""
+    import pandas as pd
+
+    from flows.console import console, print_frame
+
+    for panel in panels:
+        if panel.is_list:
+            if panel.rows:
+                console.print(f"\n{panel.title}: {len(panel.rows)}, to be read in --html and --json", markup=False)
+            continue
+        console.print(f"\n{panel.title}", style="bold", highlight=False, markup=False)
+        if panel.meaning:
+            console.print(panel.meaning, style="dim", highlight=False, markup=False)
+        if panel.missing:
+            console.print(f"  {panel.missing}", highlight=False, markup=False)
+            continue
+        rows = [["" if cell is None else str(cell) for cell in row] for row in panel.rows]
+        print_frame(pd.DataFrame(rows, columns=list(panel.columns)), None, limit=len(rows) or 1)

@@ -74,7 +74,8 @@ def _panels(one: Audited) -> Iterator[Panel]:
         yield from _of_drift(one.drift)
 
 
-def _gauge(found: Share) -> Gauge:
+def gauge(found: Share) -> Gauge:
+    """A share as a figure that can be drawn."""
     return Gauge(found.value, str(found), found.interval)
 
 
@@ -90,17 +91,17 @@ def _glance(one: Audited) -> Panel:
             asked=asked,
             missing=None if asked else "no decoy could be told from the evidence",
         )
-        rows.append((f"decoys refused, {group.reading}, against the {group.held_against}", _gauge(pooled)))
+        rows.append((f"decoys refused, {group.reading}, against the {group.held_against}", gauge(pooled)))
     for found in one.coverage or ():
-        rows.append((f"strong events told, of the {found.held_against}", _gauge(found.strong_told)))
-        rows.append((f"strong events of the face told, of the {found.held_against}", _gauge(found.strong_face_told)))
+        rows.append((f"strong events told, of the {found.held_against}", gauge(found.strong_told)))
+        rows.append((f"strong events of the face told, of the {found.held_against}", gauge(found.strong_face_told)))
         rows.append(
-            (f"claims contradicted by the {found.held_against}", _gauge(found.correctness[0].claims_contradicted))
+            (f"claims contradicted by the {found.held_against}", gauge(found.correctness[0].claims_contradicted))
         )
     if one.leak is not None:
         rows.append(("tells the label beyond the actions", _verdict(one.leak)))
     if one.diversity is not None:
-        rows += [(_told_status(row.status, row.reason), _gauge(row.texts)) for row in one.diversity.statuses]
+        rows += [(_told_status(row.status, row.reason), gauge(row.texts)) for row in one.diversity.statuses]
         rows.append(("refined texts near to one of other evidence", _near(one.diversity.near_duplicates)))
     return Panel("glance", "At a glance", "", ("figure", "value, 95 % interval"), rows)
 
@@ -132,7 +133,7 @@ def _of_counterfactuals(groups: Sequence[Counterfactuals]) -> Iterator[Panel]:
             "No test: nothing true of the evidence could tell it from the decoy.",
             ("decoy", "what it is", "prefers the true one", "misses that leave it out", "no test", "not made"),
             [
-                (d.decoy, DECOYS[d.decoy], _gauge(d.right), d.num_left_out, d.num_not_distinguishable, d.num_not_made)
+                (d.decoy, DECOYS[d.decoy], gauge(d.right), d.num_left_out, d.num_not_distinguishable, d.num_not_made)
                 for d in group.decoys
             ],
         )
@@ -200,11 +201,11 @@ def _of_coverage(found: Coverage) -> Iterator[Panel]:
     title = f"held against the {found.held_against}"
     left_out = f" {found.num_left_out} texts are of no drawn face and left out." if found.held_against == TRUTH else ""
     summary: list[tuple[Cell, ...]] = [
-        ("events told", _gauge(found.told)),
-        ("strong events told", _gauge(found.strong_told)),
-        ("strong events of the face told, without head and gaze", _gauge(found.strong_face_told)),
-        ("untold events of which the region is told", _gauge(found.only_region_told)),
-        ("untold strong events that were never measured", _gauge(found.strong_never_measured)),
+        ("events told", gauge(found.told)),
+        ("strong events told", gauge(found.strong_told)),
+        ("strong events of the face told, without head and gaze", gauge(found.strong_face_told)),
+        ("untold events of which the region is told", gauge(found.only_region_told)),
+        ("untold strong events that were never measured", gauge(found.strong_never_measured)),
     ]
     yield Panel(
         "coverage",
@@ -218,7 +219,7 @@ def _of_coverage(found: Coverage) -> Iterator[Panel]:
         f"Coverage by action, {title}",
         "The most frequent action first.",
         ("action", "events told", "strong events told"),
-        [(one.action, _gauge(one.told), _gauge(one.strong_told)) for one in found.by_action],
+        [(one.action, gauge(one.told), gauge(one.strong_told)) for one in found.by_action],
         None if found.by_action else "no event at all",
     )
     yield Panel(
@@ -230,9 +231,9 @@ def _of_coverage(found: Coverage) -> Iterator[Panel]:
             (
                 one.status,
                 one.num_texts,
-                _gauge(one.claims_contradicted),
-                _gauge(one.claims_not_measurable),
-                _gauge(one.statements_contradicted),
+                gauge(one.claims_contradicted),
+                gauge(one.claims_not_measurable),
+                gauge(one.statements_contradicted),
             )
             for one in found.correctness
         ],
@@ -246,8 +247,8 @@ def _of_diversity(found: Diversity) -> Iterator[Panel]:
     rows: list[tuple[Cell, ...]] = [
         ("words of a text", _spread(found.words)),
         ("tokens of the text encoder", _spread(found.tokens)),
-        ("different texts", _gauge(found.distinct_texts)),
-        *((f"distinct-{n}", _gauge(distinct)) for n, distinct in found.distinct_ngrams.items()),
+        ("different texts", gauge(found.distinct_texts)),
+        *((f"distinct-{n}", gauge(distinct)) for n, distinct in found.distinct_ngrams.items()),
         ("refined texts near to one of other evidence", _near(found.near_duplicates)),
     ]
     yield Panel(
@@ -265,7 +266,7 @@ def _of_diversity(found: Diversity) -> Iterator[Panel]:
         [
             (
                 _told_status(row.status, row.reason),
-                _gauge(row.texts),
+                gauge(row.texts),
                 "never asked" if row.mean_attempts is None else f"{row.mean_attempts:.2f}",
             )
             for row in found.statuses
@@ -303,8 +304,8 @@ def _of_drift(found: Drift) -> Iterator[Panel]:
             (
                 ", ".join(one.causes),
                 one.num_texts,
-                _gauge(one.text_changed),
-                _gauge(one.status_changed),
+                gauge(one.text_changed),
+                gauge(one.status_changed),
                 f"{one.num_gained}, {one.num_lost}, {one.num_changed}",
                 one.num_verdicts,
                 Gauge(one.mean_similarity, f"{one.mean_similarity:.3f}"),
@@ -321,7 +322,7 @@ def _of_drift(found: Drift) -> Iterator[Panel]:
         "which is wide for texts of the same tracks.",
         ("what", "before", "after", "change", "more than chance"),
         [
-            (f"{one.kind}: {one.name}", _gauge(one.before), _gauge(one.after), _change(one),
+            (f"{one.kind}: {one.name}", gauge(one.before), gauge(one.after), change_in_words(one),
              "yes" if one.is_certain else "")
             for one in found.mix
         ],
@@ -350,7 +351,8 @@ def _of_drift(found: Drift) -> Iterator[Panel]:
     )
 
 
-def _change(shift: MixShift) -> str:
+def change_in_words(shift: MixShift) -> str:
+    """How much a share grew, with its interval, or why that cannot be said."""
     if shift.change is None:
         return shift.before.missing or shift.after.missing or ""
     grown = (shift.after.value or 0.0) - (shift.before.value or 0.0)
