@@ -53,6 +53,22 @@ LEFTOVER_S = 24 * 3600
 
 DEFAULT_BUCKETS = 16
 
+KINDS = frozenset(
+    {
+        "shards",
+        "receipts",
+        "snapshots",
+        "memory",
+        "canary",
+        "generations",
+        "takedowns",
+        "training",
+        "pages",
+        "tmp",
+    }
+)
+"""Folders below the root."""
+
 UNDER_WAY = "takedowns/under_way.json"
 """Of a take-down that was broken off. It holds what must not be found any more, so it goes when nothing is."""
 
@@ -237,20 +253,22 @@ class Store:
     def generations(self, stage: str, bucket: int) -> dict[str, int]:
         """How often backfills have asked for units of this shard anew; units that none asked for are not in it."""
         try:
-            return {str(unit): int(n) for unit, n in json.loads(self._generations(stage, bucket).read_bytes()).items()}
+            asked = json.loads((self.root / self.generations_name(stage, bucket)).read_bytes())
+            return {str(unit): int(generation) for unit, generation in asked.items()}
         except FileNotFoundError:
             return {}
 
     def write_generations(self, stage: str, bucket: int, generations: Mapping[str, int]) -> None:
         """Ask for units anew: a unit whose number is another than before is computed by the next build."""
-        name = str(self._generations(stage, bucket).relative_to(self.root))
+        name = self.generations_name(stage, bucket)
         if generations:
             self._put(name, json.dumps(dict(sorted(generations.items())), indent=0))
         else:
             (self.root / name).unlink(missing_ok=True)
 
-    def _generations(self, stage: str, bucket: int) -> Path:
-        return self.root / "generations" / stage / f"{bucket:04d}.json"
+    def generations_name(self, stage: str, bucket: int) -> str:
+        """Path below the root of what backfills ask of a shard."""
+        return f"generations/{stage}/{bucket:04d}.json"
 
     def denied(self) -> DenyList:
         """The videos that may not come back."""
@@ -369,6 +387,10 @@ class Store:
         names = {f"{bucket:04d}" for bucket in buckets}
         return [file for file in self.stored("shards") if file.path.split("/")[2] in names]
 
+    def is_stranger(self, file: StoredFile) -> bool:
+        """Whether a file lies here that no part of facescribe puts where it lies."""
+        return "/" not in file.path or file.path.split("/")[0] not in KINDS
+
     def remove(self, path: str) -> None:
         """Delete a file, named by its path below the root; nothing happens if it is gone."""
         (self.root / path).unlink(missing_ok=True)
@@ -404,17 +426,13 @@ class Store:
         """Keep a listing's memory. It only spares reading: without it the same rows come out."""
         self._put(_memory_name(source), json.dumps(memory))
 
-    def forget_in_memory(self, video_ids: Iterable[str], paths: Iterable[str]) -> list[str]:
-        """Drop what is remembered of these files of any source; return the paths of the memories that held some."""
-        ids, names = set(video_ids), set(paths)
-        changed = []
-        for file in self.stored("memory"):
-            remembered = json.loads((self.root / file.path).read_bytes())
-            kept = {path: facts for path, facts in remembered.items() if path not in names and facts[2] not in ids}
-            if len(kept) < len(remembered):
-                self._put(file.path, json.dumps(kept))
-                changed.append(file.path)
-        return changed
+    def memories(self) -> list[tuple[str, dict[str, Any]]]:
+        """What is remembered of every source, with the path of the file that holds it."""
+        return [(file.path, json.loads((self.root / file.path).read_bytes())) for file in self.stored("memory")]
+
+    def rewrite_memory(self, path: str, memory: Mapping[str, Any]) -> None:
+        """Remember less of a source."""
+        self._put(path, json.dumps(memory))
 
     def write_takedown(self, number: int, text: str) -> Path:
         """Keep the report of a take-down; where it lies."""

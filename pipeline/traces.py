@@ -51,7 +51,11 @@ class Traces(BaseModel):
         for name in rows.column_names:
             values = rows.column(name)
             if name.endswith("_id") and pa.types.is_string(values.type):
-                self.ids.setdefault(name, set()).update(filter(None, pc.unique(values).to_pylist()))
+                ids = set(filter(None, pc.unique(values).to_pylist()))
+                if name == "unit_id":  # of a ledger: a video or a track
+                    self.ids.setdefault("track_id", set()).update(ids - self.ids.get("video_id", set()))
+                else:
+                    self.ids.setdefault(name, set()).update(ids)
             elif name in {"path", "other_paths"}:
                 self.paths.update(text for _, text in _strings(name, values))
             elif name in PICTURES:

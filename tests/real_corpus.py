@@ -56,6 +56,8 @@ def build_without_scheduler(
     config: BuildConfig | None = None,
     annotations: Path | None = None,
     answer: Callable[[dict[str, Any]], str] = join_notes,
+    *,
+    keeps_answers: bool = False,
 ) -> Built:
     """Every stage, shard after shard."""
     from pipeline.walk import WALK  # here, because a test may have put other stages there
@@ -65,7 +67,8 @@ def build_without_scheduler(
         walk = open_walk(Store.open_or_create(root, 4), source, asking_by_rule(config), annotations)
         plan = plan_walk(walk)
         walk.keep_sources()
-        resources = Resources(source=source_folder(source), server=answers.address)
+        kept = walk.store.answers if keeps_answers else None
+        resources = Resources(source=source_folder(source), server=answers.address, answers=kept)
         computed = {}
         for stage in WALK:
             results = [walk.run(stage, bucket, resources) for bucket in walk.take_settled(stage)]
