@@ -148,6 +148,61 @@ def test_transient_refusals_are_tried_again_and_the_rest_is_kept(store: Store) -
     assert third.receipt.key == second.receipt.key
 
 
+def ledger(store: Store, result: ShardResult) -> dict[str, dict[str, Any]]:
+    return {row["unit_id"]: row for row in store.read(result.receipt.files["ledger"]).to_pylist()}
+
+
+def test_the_ledger_has_a_line_for_every_unit_and_adds_up(store: Store) -> None:
+    result = run(Counter(), store, {"a": "smile", "b": "astonishment", "c": "boom"})
+    lines = ledger(store, result)
+    assert {name: (line["outcome"], line["reason"]) for name, line in lines.items()} == {
+        "a": ("done", None),
+        "b": ("refused", "track_too_short"),
+        "c": ("refused", "unexpected_error"),
+    }
+    assert (lines["a"]["num_rows"], lines["b"]["num_rows"]) == (1, 0)
+    assert lines["a"]["work_s"] > 0
+    assert sum(line["is_transient"] for line in lines.values()) == result.receipt.num_transient == 1
+    keys = store.read(result.receipt.files["videos"], ["unit_key"])["unit_key"].to_pylist()
+    assert keys == [line["unit_key"] for line in lines.values() if line["outcome"] == "done"]
+
+
+def test_the_same_values_have_the_same_output_key_whatever_they_were_made_with(store: Store) -> None:
+    first = ledger(store, run(Counter(), store, {"a": "smile", "b": "frown"}))
+    second = ledger(store, run(Counter(), store, {"a": "frown", "b": "frown"}, longest=20))
+    assert first["b"]["output_key"] == second["b"]["output_key"]
+    assert first["b"]["unit_key"] != second["b"]["unit_key"]
+    assert first["a"]["output_key"] == second["a"]["output_key"]  # the word is another, its length is the same
+
+
+def test_where_every_unit_is_known_the_files_stay_and_the_change_ends(store: Store) -> None:
+    first = run(Counter(), store, {"a": "smile", "b": "frown"})
+    rows = WORDS.rows({"video_id": name, "word": word} for name, word in (("b", "frown"), ("a", "smile")))
+    again = [ShardInput("the same rows in another order", rows=rows)]
+    second = run_stage(Counter().stage, 0, again, LengthConfig(), Resources(), store, first.receipt)
+    assert (second.num_computed, second.num_taken_over) == (0, 2)
+    assert second.receipt.files == first.receipt.files
+    assert second.receipt.key != first.receipt.key
+
+
+def test_a_unit_that_fails_for_the_same_passing_reason_leaves_the_same_shard(store: Store) -> None:
+    counter = Counter()
+    counter.is_server_away = True
+    first = run(counter, store, {"a": "smile"})
+    assert run(counter, store, {"a": "smile"}).receipt == first.receipt
+
+
+def test_a_unit_that_is_asked_for_anew_is_computed_once_more_and_no_other(store: Store) -> None:
+    counter, words = Counter(), {"a": "smile", "b": "frown"}
+    first = run(counter, store, words)
+    store.write_generations("measure_lengths", 0, {"b": 1})
+    counter.asked.clear()
+    second = run(counter, store, words, first.receipt)
+    assert counter.asked == ["frown"]
+    assert {name: line["generation"] for name, line in ledger(store, second).items()} == {"a": 0, "b": 1}
+    assert run(counter, store, words, second.receipt).num_computed == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

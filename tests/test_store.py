@@ -227,3 +227,31 @@ def test_the_turn_of_a_killed_run_is_over(tmp_path: Path) -> None:
     killed.kill()
     killed.wait()
     _take_turn(store, 5.0, [])
+
+
+def test_builds_bear_each_other_and_who_deletes_bears_nobody(store: Store) -> None:
+    a_build_works = pytest.raises(CorpusInUseError, match="a build works there; wait")
+    someone_deletes = pytest.raises(CorpusInUseError, match="files are being deleted there; wait")
+    with store.in_use(), store.in_use(), a_build_works, store.in_use(alone=True):
+        pass
+    with store.in_use(alone=True), someone_deletes, store.in_use():
+        pass
+
+
+def test_a_deny_list_knows_its_videos_and_tells_none(store: Store) -> None:
+    video_id = "0123456789abcdef" * 2
+    assert not store.denied().holds(video_id)
+    store.deny([video_id])
+    store.deny(["f" * 32])
+    assert store.denied().holds(video_id)
+    assert not store.denied().holds("0" * 32)
+    assert video_id not in (store.root / "denied.json").read_text()
+
+
+def test_generations_are_kept_by_stage_and_bucket(store: Store) -> None:
+    assert store.generations("extract_tracks", 1) == {}
+    store.write_generations("extract_tracks", 1, {"a": 2})
+    assert store.generations("extract_tracks", 1) == {"a": 2}
+    assert store.generations("extract_tracks", 0) == {}
+    store.write_generations("extract_tracks", 1, {})
+    assert store.generations("extract_tracks", 1) == {}
