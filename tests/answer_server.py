@@ -38,8 +38,8 @@ class AnswerServer:
 
 
 @contextmanager
-def answering() -> Iterator[AnswerServer]:
-    """Serve on a free loopback port while the context is open."""
+def answering(port: int = 0) -> Iterator[AnswerServer]:
+    """Serve on loopback, on a free port unless one is given, while the context is open; then no connection is left."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -50,6 +50,9 @@ def answering() -> Iterator[AnswerServer]:
             state.asked.set()
             state.may_answer.wait(60)
             message = {"role": "assistant", "content": state.answer(request)}
+            if is_over.is_set():
+                self.close_connection = True
+                return
             self._send(
                 {
                     "id": "1",
@@ -62,6 +65,9 @@ def answering() -> Iterator[AnswerServer]:
             )
 
         def do_GET(self) -> None:
+            if is_over.is_set():
+                self.close_connection = True
+                return
             self._send({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
         def _send(self, content: dict[str, Any]) -> None:
@@ -79,12 +85,14 @@ def answering() -> Iterator[AnswerServer]:
         daemon_threads = True
         request_queue_size = 128  # as many as are asked at once, else the kernel lets some wait a second
 
-    server = Server(("127.0.0.1", 0), Handler)
+    is_over = threading.Event()
+    server = Server(("127.0.0.1", port), Handler)
     state = AnswerServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
     state.may_answer.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield state
     finally:
+        is_over.set()
         server.shutdown()
         server.server_close()

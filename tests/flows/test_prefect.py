@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +17,13 @@ import httpx
 import pytest
 import yaml
 
+from flows.artifacts import corpus_name
 from flows.prefect_api import PrefectServer
 from pipeline.inspection.corpus import Corpus
-from tests.answer_server import MODEL, AnswerServer
+from pipeline.local_server import free_port
+from pipeline.training.manifest import Manifest
+from tests.answer_server import MODEL, AnswerServer, answering, join_notes
+from tests.real_corpus import NUM_FRAMES, cut_clip
 
 REPOSITORY = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -52,7 +59,13 @@ def prefect(api: str, tmp_path: Path) -> Callable[..., str]:
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    response = httpx.post(f"{api}/{path}", json=body, timeout=30)
+    for _ in range(10):
+        response = httpx.post(f"{api}/{path}", json=body, timeout=30)
+        if (
+            response.status_code != httpx.codes.SERVICE_UNAVAILABLE
+        ):  # SQLite was locked: Prefect's clients ask again too
+            break
+        time.sleep(1)
     response.raise_for_status()
     return response.json()
 
@@ -62,7 +75,8 @@ def ask(api: str, path: str, **body: Any) -> Any:
 def test_the_deployment_runs_once_on_a_process_worker(
     api: str, prefect: Callable[..., str], clips: Path, tmp_path: Path, answers: AnswerServer
 ) -> None:
-    prefect("work-pool", "create", "cpu", "--type", "process", "--overwrite")
+    for pool in ("cpu", "gpu"):
+        prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
     assert "successfully created" in prefect("deploy", "--all")
     root = tmp_path / "corpus"
     parameters = {
@@ -71,8 +85,7 @@ def test_the_deployment_runs_once_on_a_process_worker(
         "config": {"descriptions": {"model": MODEL}},
         "resources": {"server": answers.address},
     }
-    (deployment,) = ask(api, "deployments/filter")
-    run = ask(api, f"deployments/{deployment['id']}/create_flow_run", parameters=parameters)
+    run = ask(api, f"deployments/{deployed(api, 'build')}/create_flow_run", parameters=parameters)
 
     prefect("worker", "start", "--pool", "cpu", "--run-once")
 
@@ -88,7 +101,7 @@ def test_a_cron_line_really_schedules_runs(api: str, prefect: Callable[..., str]
     """With SQLAlchemy 2.1 the scheduler fails without a word and this stays at none."""
     prefect("work-pool", "create", "cpu", "--type", "process", "--overwrite")
     written = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
-    (deployment,) = written["deployments"]
+    (deployment,) = written["deployments"] = [one for one in written["deployments"] if one["name"] == "nightly"]
     deployment["name"] = "nightly-on"
     deployment["schedules"][0]["active"] = True
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump(written))
@@ -103,4 +116,153 @@ def test_a_cron_line_really_schedules_runs(api: str, prefect: Callable[..., str]
             if run["auto_scheduled"]
         ]
     assert scheduled, "the scheduler made no run of an active cron schedule"
-    assert {run["expected_start_time"][11:19] for run in scheduled} == {"02:00:00"}
+    assert {run["expected_start_time"][11:19] for run in scheduled} == {"01:00:00"}, "02:00 of Berlin in winter"
+
+
+@pytest.fixture
+def worker(api: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Start process workers of a pool; they end with the test."""
+    environment = os.environ | {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(pool: str) -> subprocess.Popen[bytes]:
+        command = [*PREFECT, "worker", "start", "--pool", pool]
+        with (tmp_path / f"worker-{pool}.log").open("ab") as log:
+            started.append(subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait(timeout=60)
+
+
+def deployed(api: str, name: str) -> str:
+    (found,) = ask(api, "deployments/filter", deployments={"name": {"any_": [name]}})
+    return str(found["id"])
+
+
+def ended(api: str, flow_run_id: str, within_s: float = 150) -> dict[str, Any]:
+    """The run, once it is over."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        run: dict[str, Any] = httpx.get(f"{api}/flow_runs/{flow_run_id}", timeout=30).json()
+        if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+            return run
+        time.sleep(1)
+    raise AssertionError(f"still {run['state']} after {within_s} s")
+
+
+def artifact(api: str, flow_run_id: str, root: Path, what: str) -> Any:
+    """The data of the last artifact of this name that a run published; tables as rows."""
+    found = ask(
+        api,
+        "artifacts/filter",
+        artifacts={"key": {"any_": [f"{corpus_name(root)}-{what}"]}, "flow_run_id": {"any_": [flow_run_id]}},
+        sort="CREATED_DESC",
+    )
+    assert found, f"no artifact {what} of this run"
+    return json.loads(found[0]["data"]) if found[0]["type"] == "table" else found[0]["data"]
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_two_unattended_nights_the_second_with_other_videos_and_a_server_that_dies(
+    api: str,
+    prefect: Callable[..., str],
+    worker: Callable[[str], subprocess.Popen[bytes]],
+    clips: Path,
+    assets: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    for pool in ("cpu", "gpu"):
+        prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
+    prefect("deploy", "--all")
+    worker("cpu"), worker("gpu")
+    source, root, told = tmp_path / "videos", tmp_path / "corpus", tmp_path / "told.json"
+    shutil.copytree(clips, source)
+    port = free_port()
+    parameters = {
+        "source": str(source),
+        "root": str(root),
+        "config": {"descriptions": {"model": MODEL}},
+        "resources": {"server": f"http://127.0.0.1:{port}/v1", "request_attempts": 2},
+        "num_canaries": 2,
+        "notify_command": f"tee {told}",
+    }
+
+    def night() -> str:
+        return str(ask(api, f"deployments/{deployed(api, 'nightly')}/create_flow_run", parameters=parameters)["id"])
+
+    with answering(port):
+        first = ended(api, night_id := night())
+    assert first["state"]["type"] == "COMPLETED", first["state"]
+    assert Corpus(root).snapshot.counts["descriptions"] == 2
+    counts = {row["table"]: row for row in artifact(api, night_id, root, "counts")}
+    assert (counts["descriptions"]["before"], counts["descriptions"]["now"]) == (0, 2)
+    assert {(row["reason"], row["units"]) for row in artifact(api, night_id, root, "rejects")} == {
+        ("no_face", 1),
+        ("not_a_video", 1),
+    }
+
+    (source / "talk.mp4").unlink()
+    cut_clip(assets("single_face.mp4"), source / "smile_later.mp4", first=NUM_FRAMES)
+    cut_clip(assets("carphone_pristine.mp4"), source / "talk_later.mp4", first=NUM_FRAMES)
+    is_dying, is_dead = threading.Event(), threading.Event()
+
+    def die_at_the_second_question(request: dict[str, Any]) -> str:
+        if len(answers.requests) > 1:
+            is_dying.set()
+            is_dead.wait(60)
+        return join_notes(request)
+
+    with answering(port) as answers:
+        answers.answer = die_at_the_second_question
+        night_id = night()
+        assert is_dying.wait(120), "the language model was never asked"
+    is_dead.set()
+    time.sleep(8)
+    with answering(port):
+        second = ended(api, night_id)
+
+    assert second["state"]["type"] == "COMPLETED", second["state"]
+    assert "2 passes" in second["state"]["message"]
+    assert "waited for the language-model server" in second["state"]["message"]
+    corpus = Corpus(root)
+    assert corpus.snapshot.number == 3
+    assert set(corpus.descriptions()["path"]) == {"man/smile.mp4", "talk_later.mp4", "smile_later.mp4"}
+    assert set(corpus.descriptions()["status"]) == {"refined"}
+    assert corpus.snapshot.rejects == {"no_face": 1, "not_a_video": 1}
+    planned = {(row["stage"], row["cause"]): row["units"] for row in artifact(api, night_id, root, "plan")}
+    assert planned["probe_videos", "new_video"] == "2"
+    assert planned["probe_videos", "removed"] == "1"
+    done = {row["stage"]: row for row in artifact(api, night_id, root, "planned-and-done")}
+    assert done["probe_videos"]["computed"] == "2"
+    assert artifact(api, night_id, root, "progress") == 100.0
+    assert "canaries asked" in artifact(api, night_id, root, "night")
+    assert "descriptions" in artifact(api, night_id, root, "drift")
+    assert (root / "pages" / "gallery.html").is_file()
+    assert (root / "pages" / "drift-000001-000003.html").is_file()
+    assert json.loads(told.read_text())["ended"] == "completed"
+
+    events = ask(api, "events/filter", filter={"event": {"name": ["facescribe.snapshot.committed"]}})["events"]
+    ours = [event for event in events if event["payload"]["root"] == str(root)]
+    assert {event["payload"]["number"]: event["resource"]["facescribe.is_described"] for event in ours} == {
+        1: "true",
+        2: "false",
+        3: "true",
+    }
+    deployment = {"deployment_id": {"any_": [deployed(api, "train-on-new-snapshot")]}}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        training = ask(api, "flow_runs/filter", flow_runs=deployment)
+        ours = {run["parameters"]["snapshot"]: run["id"] for run in training if run["parameters"]["root"] == str(root)}
+        if 3 in ours:
+            break
+        time.sleep(1)
+    assert set(ours) == {1, 3}, "a snapshot whose texts wait for a server is nothing to train on"
+    assert all(ended(api, run_id)["state"]["type"] == "COMPLETED" for run_id in ours.values())
+    manifest = Manifest.model_validate_json((root / "training" / "000003.json").read_bytes())
+    assert manifest.num_clips == 3
+    assert all((root / file.path).is_file() for files in manifest.files.values() for file in files)
