@@ -20,6 +20,7 @@ from flows.hooks import tell_cancelled, tell_completed, tell_crashed, tell_faile
 from flows.turn import its_turn
 from pipeline.audit.page import write_drift_page
 from pipeline.audit.snapshot_drift import snapshot_drift
+from pipeline.audit.texts import AuditError
 from pipeline.descriptions.ask import ServerUnavailable, addresses_of, list_models
 from pipeline.descriptions.canary import NUM_CANARIES, CanaryNight, ask_canaries
 from pipeline.inspection.corpus import Corpus
@@ -233,10 +234,15 @@ def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bo
     if make_gallery:
         pages["gallery"] = write_gallery(corpus, corpus.store.page("gallery.html"))
     if before is not None and before.number != corpus.snapshot.number:
-        drift = snapshot_drift(Corpus(root, before.number), corpus)
+        compared = f"snapshots {before.number} and {corpus.snapshot.number}"
+        try:
+            drift = snapshot_drift(Corpus(root, before.number), corpus)
+        except AuditError as error:  # made by different versions
+            publish_text(root, "drift", f"{compared} cannot be compared: {error}", compared)
+            return pages
         name = f"drift-{before.number:06d}-{corpus.snapshot.number:06d}.html"
         pages["drift"] = write_drift_page(drift, corpus.store.page(name))
-        publish_text(root, "drift", drift.to_markdown(), f"snapshots {before.number} and {corpus.snapshot.number}")
+        publish_text(root, "drift", drift.to_markdown(), compared)
     return pages
 
 

@@ -1,4 +1,4 @@
-"""Work on a corpus that is asked for now and then: backfills, garbage collection."""
+"""Work on a corpus that is asked for now and then: backfills, take-downs, garbage collection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from prefect import flow
 from prefect.logging import get_run_logger
+from pydantic import BaseModel
 
 from flows.artifacts import publish_table
 from flows.corpus import BuildReport, build_corpus
@@ -16,6 +17,8 @@ from pipeline.garbage import KINDS, Garbage, Retention, collect, find_garbage
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Resources
 from pipeline.store import Store
+from pipeline.takedown import left_to_do
+from pipeline.takedown import take_down as take_videos_down
 from pipeline.walk import WALK, BuildConfig
 
 
@@ -47,6 +50,53 @@ def backfill(
         count = ask_anew(Corpus(root), stage, query)
         get_run_logger().info("%d units of %s are computed anew", count, stage)
         return build_corpus(source, root, config, resources, annotations=annotations)
+
+
+class TakenDown(BaseModel):
+    """What a take-down did, without saying which videos: the server keeps this. The report in the corpus says all."""
+
+    report: int
+    num_videos: int
+    num_rewritten: int
+    num_deleted: int
+
+
+class TraceLeftError(RuntimeError):
+    """A take-down is done, and the search after it still found something."""
+
+
+@flow(name="take-down")
+def take_down(root: Path, list_file: Path | None = None, videos: list[str] | None = None) -> TakenDown:
+    """Remove videos from a corpus for good, with everything that was made from them.
+
+    Prefect's server keeps the parameters of a run. Give the videos in a file, and delete it afterwards: then no id of
+    them is in the server's database.
+
+    Args:
+        root: The corpus folder.
+        list_file: Text file on the worker's machine with one id or path a line. Ids are not seen by the server.
+        videos: Ids or paths below the source. They stay in the server's database with this run until it is deleted.
+    """
+    store = Store.open(root)
+    lines = list_file.read_text(encoding="utf-8").splitlines() if list_file else []
+    names = [*(name for line in lines if (name := line.strip())), *(videos or [])]
+    if not names and not left_to_do(store):
+        raise ValueError("no video was named: give list_file or videos")
+    with its_turn(store):
+        report = take_videos_down(store, names)
+    done = TakenDown(
+        report=report.number,
+        num_videos=len(report.videos),
+        num_rewritten=len(report.rewritten),
+        num_deleted=len(report.deleted),
+    )
+    publish_table(root, "take-down", [done.model_dump()], f"report {report.number} in the corpus names every file")
+    if not report.is_clean:
+        raise TraceLeftError(
+            f"{len(report.search.found)} files still hold a trace: report {report.number} of {root} names them. See to "
+            "them, then run the same again"
+        )
+    return done
 
 
 @flow(name="collect-garbage")

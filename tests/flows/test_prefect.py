@@ -257,12 +257,12 @@ def test_two_unattended_nights_the_second_with_other_videos_and_a_server_that_di
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         training = ask(api, "flow_runs/filter", flow_runs=deployment)
-        ours = {run["parameters"]["snapshot"]: run["id"] for run in training if run["parameters"]["root"] == str(root)}
-        if 3 in ours:
+        runs = {run["parameters"]["snapshot"]: run["id"] for run in training if run["parameters"]["root"] == str(root)}
+        if 3 in runs:
             break
         time.sleep(1)
-    assert set(ours) == {1, 3}, "a snapshot whose texts wait for a server is nothing to train on"
-    assert all(ended(api, run_id)["state"]["type"] == "COMPLETED" for run_id in ours.values())
+    assert set(runs) == {1, 3}, "a snapshot whose texts wait for a server is nothing to train on"
+    assert all(ended(api, run_id)["state"]["type"] == "COMPLETED" for run_id in runs.values())
     manifest = Manifest.model_validate_json((root / "training" / "000003.json").read_bytes())
     assert manifest.num_clips == 3
     assert all((root / file.path).is_file() for files in manifest.files.values() for file in files)
