@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,6 +36,7 @@ def its_turn(store: Store) -> Iterator[None]:
     def tell(message: str) -> None:
         waited_for.append(message)
         get_run_logger().warning(message)
+        print(f"facescribe: {message}", file=sys.stderr)  # a command shows no log
         progress.report("wait_for_other_run", 0, done=0, total=1)
 
     with store.turn(who, wait_s=WAIT_S, on_wait=tell):
