@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,9 +46,11 @@ class OtherAnswer(BaseModel):
     """NOISE, or what changed of SERVED."""
     before: str
     after: str
+    status_before: str
+    status_after: str
 
 
-NOISE = "noise of the engine"
+NOISE, ACCEPTED = "noise of the engine", "stood the check"
 
 
 class Canaries(BaseModel):
@@ -108,6 +111,8 @@ def canaries(store: Store, before: int, after: int) -> Canaries:
                 because=_change(old, new) or NOISE,
                 before=_said(old),
                 after=_said(new),
+                status_before=old["fault"] or ACCEPTED,
+                status_after=new["fault"] or ACCEPTED,
             )
             for old, new in since[:SHOWN]
         ],
@@ -161,4 +166,10 @@ def _night(rows: Sequence[Row]) -> Night:
 
 
 def _said(row: Row) -> str:
-    return str(row["text"] if row["text"] is not None else f"[{row['fault']}] {row['raw_answer']}")
+    """The prose of an answer, or all of it where it has none."""
+    if row["text"] is not None:
+        return str(row["text"])
+    try:
+        return str(json.loads(row["raw_answer"])["description"])
+    except (ValueError, KeyError, TypeError):
+        return str(row["raw_answer"])

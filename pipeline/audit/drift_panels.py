@@ -23,7 +23,7 @@ _TITLES = {
     "refusal": "Refusals",
 }
 
-_PIECE = re.compile(r"\s+|[^\s]+")
+_PIECE = re.compile(r"\S+\s*|\s+")
 
 
 def panels_of_drift(report: SnapshotDrift) -> list[Panel]:
@@ -63,13 +63,14 @@ def _of_rows(report: SnapshotDrift) -> Panel:
 
 
 def _of_units(report: SnapshotDrift) -> Panel:
+    names, rows = report.units_by_root()
     return Panel(
         "units",
         "Why",
-        "Units that were computed, or are gone, by what made their stage do so and where that began.",
-        ("stage", "cause", "began with", "what exactly", "units", "came out otherwise"),
-        [(one.stage, one.cause, one.root, one.detail, one.num_units, one.num_other) for one in report.units],
-        None if report.units else "nothing was computed",
+        "Units that each stage computed, or lost, by what began it. As before: the same came out.",
+        ("began with", "what exactly", *(name.replace("_", " ") for name in names)),
+        [(root, detail, *counts) for root, detail, counts in rows],
+        None if rows else "nothing was computed",
     )
 
 
@@ -142,9 +143,8 @@ def _of_figures(found: CorpusShift) -> Iterator[Panel]:
         yield Panel(
             "figures",
             _TITLES[kind],
-            f"Before and after: {of_what}. The change is that of two independent samples: wider than it need be for "
-            "the same tracks.",
-            ("which", "before", "after", "change", "more than chance"),
+            f"{of_what[0].upper()}{of_what[1:]}.",
+            ("which", "before", "after", "change, 95 % interval", "more than chance"),
             rows,
             None if rows else "none in either",
         )
@@ -194,7 +194,8 @@ def _balanced(one: StageBalance) -> tuple[Cell, ...]:
 def word_diff(before: str, after: str) -> tuple[list[tuple[bool, str]], list[tuple[bool, str]]]:
     """Both texts in pieces, each with whether the other text lacks it."""
     old, new = _PIECE.findall(before), _PIECE.findall(after)
-    matched = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    words = [[piece.strip() for piece in pieces] for pieces in (old, new)]
+    matched = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
     kept: list[tuple[bool, str]] = []
     gained: list[tuple[bool, str]] = []
     for kind, old_from, old_to, new_from, new_to in matched:

@@ -167,12 +167,14 @@ class SnapshotDrift(BaseModel):
         for table in self.tables:
             rows.update({what: getattr(table, what) for what in WHAT})
         said = [_rewritten_in_words(self.num_rewritten)]
-        said.append(", ".join(f"{rows[what]} {what}" for what in WHAT if what != "rewritten") + " rows.")
+        said.append("Rows: " + ", ".join(f"{rows[what]} {what}" for what in WHAT if what != "rewritten") + ".")
         said += [f"{stage}: {cause} ({detail})." for stage, (cause, detail) in self.stages.items()]
         said.append(_texts_in_words(texts))
         said += self.canaries.in_words()
         said += _noise_in_words(texts, self.canaries)
-        said += [f"Of all texts {one.name}: {one.before} before, {one.after} after." for one in self.corpus.of("texts")]
+        said += [
+            f"Of all texts, {one.name}: {one.before} before, {one.after} after." for one in self.corpus.of("texts")
+        ]
         said += self.problems or ["The ledger of both snapshots adds up."]
         return said
 
@@ -184,16 +186,35 @@ class SnapshotDrift(BaseModel):
             counts = [getattr(table, what) for what in WHAT]
             if any(counts):
                 lines.append(f"| {table.table} | {' | '.join(map(str, counts))} | {table.same} |")
-        lines += ["", "| stage | cause | where it began | units | came out otherwise |", "|---|---|---|---|---|"]
-        for unit in self.units:
-            began = _escaped(" ".join([unit.root, f"({unit.detail})" if unit.detail else ""]).strip())
-            lines.append(f"| {unit.stage} | {unit.cause} | {began} | {unit.num_units} | {unit.num_other} |")
+        names, rows = self.units_by_root()
+        lines += ["", f"| began with | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for root, detail, counts in rows:
+            began = _escaped(f"{root} ({detail})" if detail else root)
+            lines.append(f"| {began} | {' | '.join(counts)} |")
         return "\n".join(lines)
+
+    def units_by_root(self) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
+        """The stages that have such units; then of each thing that began a change its name, detail, units by stage."""
+        names = list(dict.fromkeys(unit.stage for unit in self.units))
+        rows: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+        for unit in self.units:
+            counted = rows.setdefault((unit.root, unit.detail), {}).setdefault(unit.stage, Counter())
+            counted.update(units=unit.num_units, same=unit.num_units - unit.num_other)
+        return names, [
+            (root, detail, [_counted(by_stage.get(name)) for name in names])
+            for (root, detail), by_stage in rows.items()
+        ]
 
 
 def _escaped(text: str) -> str:
     """For a cell of a Markdown table: what a path or a label holds is text, never a tag or another cell."""
     return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]\\\n\r" else c for c in text)
+
+
+def _counted(counted: Counter[str] | None) -> str:
+    if counted is None:
+        return ""
+    return f"{counted['units']}, {counted['same']} as before" if counted["same"] else str(counted["units"])
 
 
 def _rewritten_in_words(num_rewritten: int) -> str:

@@ -235,7 +235,7 @@ def _judged(canary: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
     from pipeline.descriptions.check import check
 
     if ended.failure is not None:
-        return {"failure": str(ended.failure)}
+        return {"raw_answer": None, "text": None, "failure": str(ended.failure)}
     (reply,) = ended.replies
     evidence = Evidence.model_validate_json(canary["evidence"])
     rules = rules_of(evidence, RefineConfig(**json.loads(canary["rules"])))
