@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import BaseModel, Field
 
-from flows.artifacts import live_progress, publish_counts, publish_done, publish_plan, publish_text
+from flows.artifacts import live_progress, publish_counts, publish_done, publish_plan, publish_table, publish_text
 from flows.corpus import BuildReport, build_corpus
 from flows.hooks import tell_cancelled, tell_completed, tell_crashed, tell_failed
 from flows.turn import its_turn
@@ -23,6 +23,7 @@ from pipeline.audit.snapshot_drift import snapshot_drift
 from pipeline.audit.texts import AuditError
 from pipeline.descriptions.ask import ServerUnavailable, addresses_of, list_models
 from pipeline.descriptions.canary import NUM_CANARIES, CanaryNight, ask_canaries
+from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.gallery import write_gallery
 from pipeline.plan import Plan, StageReport, plan_walk
@@ -58,7 +59,7 @@ class NightReport(BaseModel):
         """One sentence, as the state of the run shows it."""
         made = sum(stage.num_computed for one in self.passes for stage in one.stages.values())
         words = f"snapshot {self.snapshot}{' (as before)' if self.snapshot == self.before else ''}: "
-        words += f"{made} units computed in {len(self.passes)} passes"
+        words += f"{made} units computed in {len(self.passes)} pass{'es' * (len(self.passes) != 1)}"
         words += f", {self.waited_s:.0f} s waited for the language-model server" if self.waited_s else ""
         listed = ", ".join(f"{count} {reason}" for reason, count in self.waiting.items())
         return words + (f"; the next night tries again: {listed}" if listed else "")
@@ -121,6 +122,7 @@ def nightly(
             passes, waited_s = _passes(source, root, config, resources, annotations, max_passes, server_wait_s)
         corpus = Corpus(root)
         if passes:
+            publish_passes(root, passes)
             publish_done(root, plan, together(passes))
         publish_counts(root, before, corpus)
         canaries = None
@@ -213,6 +215,24 @@ def _answers(server: str, model: str, api_key: str | None) -> bool:
         except ServerUnavailable:
             continue
     return False
+
+
+def publish_passes(root: Path, passes: list[BuildReport]) -> None:
+    """Show what each pass did."""
+    rows = [
+        {
+            "pass": number,
+            "snapshot": one.snapshot,
+            "units computed": sum(stage.num_computed for stage in one.stages.values()),
+            "texts": one.stages[REFINE_DESCRIPTIONS.name].num_computed,
+            "taken over": sum(stage.num_taken_over for stage in one.stages.values()),
+            "tokens": sum(stage.num_tokens for stage in one.stages.values()),
+            "seconds": round(one.wall_s, 1),
+            "left waiting": sum(receipt.num_transient for receipt in Corpus(root, one.snapshot).snapshot.receipts),
+        }
+        for number, one in enumerate(passes, 1)
+    ]
+    publish_table(root, "passes", rows, "the passes of the night")
 
 
 def together(passes: list[BuildReport]) -> Mapping[str, StageReport]:
