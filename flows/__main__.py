@@ -13,6 +13,8 @@ from flows.audit import audit
 from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
 from flows.drift import drift
 from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
+from flows.export import export
+from flows.keeping import check, gc, takedown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +195,10 @@ def gallery(
 
 app.command()(audit)
 app.command()(drift)
+app.command()(gc)
+app.command()(check)
+app.command()(takedown)
+app.command()(export)
 
 
 @app.command()
@@ -313,18 +319,46 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.backfill import BackfillError
     from pipeline.descriptions.duplicates import DuplicateAlarm
     from pipeline.descriptions.journal import JournalError
+    from pipeline.descriptions.label_policy import LabelLeakError
     from pipeline.descriptions.prompt import PromptError
     from pipeline.descriptions.served import ServedOtherwiseError
+    from pipeline.export.licence_policy import LicenceError
+    from pipeline.export.parquet import ExportError
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
+    from pipeline.takedown import UnknownVideoError
     from pipeline.videos.annotations import AnnotationError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
 
-    if isinstance(error, (SourceError, AnnotationError, BackfillError, ConfigError, PromptError, ServedOtherwiseError)):
+    if isinstance(
+        error,
+        (
+            UnknownVideoError,
+            ExportError,
+            SourceError,
+            AnnotationError,
+            BackfillError,
+            ConfigError,
+            PromptError,
+            ServedOtherwiseError,
+        ),
+    ):
         return str(error), WRONG_USAGE
-    if isinstance(error, (StoreError, SnapshotConflictError, AssetError, ServerError, DuplicateAlarm, JournalError)):
+    if isinstance(
+        error,
+        (
+            LicenceError,
+            LabelLeakError,
+            StoreError,
+            SnapshotConflictError,
+            AssetError,
+            ServerError,
+            DuplicateAlarm,
+            JournalError,
+        ),
+    ):
         return str(error), FAILED
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else repr(error), FAILED

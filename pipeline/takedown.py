@@ -389,12 +389,15 @@ class _TakeDown:
         return str(Path(source).parent) if Path(source).name in self.work.traces.paths else source
 
     def _delete(self, holding: Mapping[str, int]) -> None:
-        """Snapshots that name a shard with such rows, then receipts that do, then the shards themselves."""
+        """Snapshots that name a shard with such rows, then receipts that do, then the shards themselves.
+
+        What hangs on a snapshot goes before it, because a killed run finds by it what goes.
+        """
         store = self._store
         listed = [snapshots.read(store, number) for number in store.snapshot_numbers()]
         going = {s.number for s in listed if any(f.path in holding for r in s.receipts for f in r.files.values())}
         paths = [
-            *(f.path for kind in ("snapshots", "training") for f in store.stored(kind) if f.number in going),
+            *(f.path for kind in ("training", "snapshots") for f in store.stored(kind) if f.number in going),
             *(f.path for f, r in store.receipts() if any(file.path in holding for file in r.files.values())),
             *(path for path in holding if path.startswith("shards/")),
             *(f.path for f in store.stored("tmp")),

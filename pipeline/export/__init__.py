@@ -1,0 +1,1 @@
+"""What leaves a corpus: tables of a snapshot for others to read, and who may have them."""
