@@ -111,7 +111,7 @@ def _of_canaries(found: Canaries) -> Iterator[Panel]:
     missing = None if found.nights else "no canary was asked up to the later snapshot"
     yield Panel(
         "canaries",
-        "Canaries",
+        "Noise, and the model",
         "The same questions every night, whatever became of prompts and inputs. With the weights and the engine as "
         "they were, another answer is noise. Intervals take answers as independent; those of one canary are not quite.",
         ("figure", "value, 95 % interval"),
@@ -159,7 +159,8 @@ def _of_figures(found: CorpusShift) -> Iterator[Panel]:
 
 def _shift(one: MixShift) -> tuple[Cell, ...]:
     certain = "yes" if one.is_certain else ""
-    return one.name, gauge(one.before), gauge(one.after), change_in_words(one), certain
+    change = change_in_words(one).replace(" ", "\u00a0")  # one line, also where columns are narrow
+    return one.name, gauge(one.before), gauge(one.after), change, certain
 
 
 def _number(value: float | None) -> str:
@@ -194,7 +195,7 @@ def _balanced(one: StageBalance) -> tuple[Cell, ...]:
 def word_diff(before: str, after: str) -> tuple[list[tuple[bool, str]], list[tuple[bool, str]]]:
     """Both texts in pieces, each with whether the other text lacks it."""
     old, new = _PIECE.findall(before), _PIECE.findall(after)
-    words = [[piece.strip() for piece in pieces] for pieces in (old, new)]
+    words = [piece.strip() for piece in old], [piece.strip() for piece in new]
     matched = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
     kept: list[tuple[bool, str]] = []
     gained: list[tuple[bool, str]] = []
