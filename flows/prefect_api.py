@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from filelock import FileLock
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from pipeline import progress
 from pipeline.local_server import HOST, LocalServer
@@ -44,12 +45,17 @@ def prefect_api() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
     with (
+        # Two servers that make or upgrade the same database at the same moment both fail.
+        FileLock(home / "facescribe-start.lock", timeout=START_TIMEOUT_S) as starts,
         tempfile.TemporaryDirectory(prefix="facescribe-") as folder,
         PrefectServer(Path(folder) / "prefect.log") as server,
     ):
         progress.report("start_prefect", 0, done=0, total=1)
         server.wait_until_ready(START_TIMEOUT_S)
+        starts.release()
         progress.report("start_prefect", 0, done=1, total=1)
         # Logs kept by a server that ends with the command would be read by nobody.
         with temporary_settings({PREFECT_API_URL: f"{server.origin}/api", PREFECT_LOGGING_TO_API_ENABLED: False}):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.videos.annotations import AnnotationError, read_annotations
+from pipeline.videos.annotations import AnnotationError, Annotations, read_annotations
 from pipeline.videos.sources import UNREAD, list_source, unmatched
 
 
@@ -66,7 +66,11 @@ def test_annotations_find_their_videos_by_any_path_or_by_id(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(b"one")
     (tmp_path / "b.mp4").write_bytes(b"two")
     (other,) = (r["video_id"] for r in list_source(tmp_path, {})[0].to_pylist() if r["path"] == "b.mp4")
-    said = {"copy.mp4": {"label": "joy"}, other: {"label": "fear", "consent": "signed"}, "gone.mp4": {"label": "x"}}
+    said: Annotations = {
+        "copy.mp4": {"label": "joy"},
+        other: {"label": "fear", "consent": "signed"},
+        "gone.mp4": {"label": "x"},
+    }
     sources, _ = list_source(tmp_path, {}, said)
     rows = {row["path"]: row for row in sources.to_pylist()}
     assert (rows["a.mp4"]["label"], rows["b.mp4"]["label"], rows["b.mp4"]["consent"]) == ("joy", "fear", "signed")
