@@ -48,7 +48,7 @@ def test_sql_sees_every_table(root: Path, facescribe: Facescribe) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("trakcs",), "no table 'trakcs'; the tables are: videos, tracks"),
+        (("trakcs",), "no table 'trakcs'; the tables are: sources, videos"),
         ((), "give either a TABLE or --sql"),
         (("tracks", "--columns", "length"), "no column 'length'; there are: track_id"),
         (("--sql", "selec 1"), "syntax error"),
