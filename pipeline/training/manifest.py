@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.check import check
 from pipeline.store import ShardFile
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ class Manifest(BaseModel):
 
 
 def write_manifest(corpus: Corpus) -> tuple[Manifest, Path]:
-    """Look through a snapshot and store its manifest; the manifest, and where it lies.
+    """Look through a snapshot and store its manifest; the manifest, and where it lies. Reads every byte of it once.
 
     Raises:
-        TrainingError: a group is on both sides of a split, or no clip has a text.
+        TrainingError: the snapshot is not whole, a group is on both sides of a split, or no clip has a text.
         LabelLeakError: a text was written with the label in view, and its split is not the one to train on.
     """
+    if faults := check(corpus.store, [corpus.snapshot.number]).faults:
+        raise TrainingError(
+            f"snapshot {corpus.snapshot.number} has {len(faults)} faults, the first: {faults[0].in_words()}"
+        )
     videos = corpus.arrow("videos", ["video_id", "split", "label", "group"]).to_pylist()
     refuse_shared_groups([(video["group"], video["split"]) for video in videos])
     described: set[str] = set()
