@@ -213,7 +213,10 @@ class Walk:
         """
         from pipeline.descriptions.duplicates import MAX_SHARE, refuse_duplicates
 
-        refuse_duplicates(self._texts(), max_share=MAX_SHARE if max_duplicate_share is None else max_duplicate_share)
+        refined = [receipt for receipt in self.receipts if receipt.stage == REFINE_DESCRIPTIONS.name]
+        if any(self.before(receipt.stage, receipt.bucket) != receipt for receipt in refined):  # else judged before
+            max_share = MAX_SHARE if max_duplicate_share is None else max_duplicate_share
+            refuse_duplicates(self._texts(), max_share=max_share)
         return snapshots.commit(
             self.store,
             self.receipts,
