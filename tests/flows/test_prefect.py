@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -266,3 +267,43 @@ def test_two_unattended_nights_the_second_with_other_videos_and_a_server_that_di
     manifest = Manifest.model_validate_json((root / "training" / "000003.json").read_bytes())
     assert manifest.num_clips == 3
     assert all((root / file.path).is_file() for files in manifest.files.values() for file in files)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(300)
+def test_a_night_that_is_killed_is_told_and_the_next_one_may_begin_at_once(
+    api: str,
+    prefect: Callable[..., str],
+    worker: Callable[[str], subprocess.Popen[bytes]],
+    clips: Path,
+    tmp_path: Path,
+    answers: AnswerServer,
+) -> None:
+    prefect("work-pool", "create", "cpu", "--type", "process", "--overwrite")
+    prefect("deploy", "--name", "nightly")
+    at_work = worker("cpu")
+    root, told = tmp_path / "corpus", tmp_path / "told.json"
+    parameters = {
+        "source": str(clips),
+        "root": str(root),
+        "config": {"descriptions": {"model": MODEL}},
+        "resources": {"server": answers.address},
+        "notify_command": f"tee {told}",
+    }
+    create = f"deployments/{deployed(api, 'nightly')}/create_flow_run"
+    answers.may_answer.clear()
+    killed = str(ask(api, create, parameters=parameters)["id"])
+    assert answers.asked.wait(120), "the language model was never asked"
+    for process in psutil.Process(at_work.pid).children():
+        process.kill()
+    answers.may_answer.set()
+    assert ended(api, killed)["state"]["type"] == "CRASHED"
+    again = ended(api, str(ask(api, create, parameters=parameters)["id"]))
+
+    assert again["state"]["type"] == "COMPLETED", again["state"]
+    assert Corpus(root).snapshot.number == 1
+    assert "# The night crashed" in artifact(api, killed, root, "night")
+    events = ask(api, "events/filter", filter={"event": {"name": ["facescribe.nightly.failed"]}})["events"]
+    (event,) = (event for event in events if event["payload"]["flow_run"] == killed)
+    assert event["resource"]["facescribe.ended"] == "crashed"
+    assert json.loads(told.read_text())["ended"] == "completed"
