@@ -25,13 +25,17 @@ def refuse_unlicensed(rows: Iterable[Mapping[str, Any]], without_licence: str | 
         LicenceError: names how many rows lack what, the first of them, and what to do.
     """
     listed = list(rows)
-    lacking = {name: [row for row in listed if not (row[name] or "").strip()] for name in ("licence", "consent")}
-    without = [row for row in listed if any(row in missing for missing in lacking.values())]
-    if without and not (without_licence or "").strip():
-        told = " and ".join(f"{len(missing)} lack a {name}" for name, missing in lacking.items() if missing)
+    lacking = {name: sum(not _says(row[name]) for row in listed) for name in ("licence", "consent")}
+    without = [row for row in listed if not (_says(row["licence"]) and _says(row["consent"]))]
+    if without and not _says(without_licence):
+        told = " and ".join(f"{count} lack a {name}" for name, count in lacking.items() if count)
         raise LicenceError(
             f"of {len(listed)} videos {told}, the first is {without[0]['path']!r}: say what they are under with "
             "`facescribe build SOURCE --annotations FILE` (columns licence and consent), take them down, or allow it "
             'in words with --without-licence "why they may go out"'
         )
     return len(without)
+
+
+def _says(words: str | None) -> bool:
+    return bool(words and words.strip())
