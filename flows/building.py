@@ -115,7 +115,7 @@ def plan(
     _refuse_missing(source)
     what, _ = _settings(config, None, None, None)
     with progress_bars():
-        store = Store.open(root) if Store.is_at(root) else Store(root, buckets)
+        store = Store.open(root) if Store.is_at(root) else Store.not_yet(root, buckets)
         planned = plan_walk(open_walk(store, source, what, annotations, may_read=read, may_write=False))
     if json:
         print(planned.model_dump_json(indent=1))

@@ -355,8 +355,8 @@ class _Planner:
         notes = list(self._walk.notes)
         if num_unread:
             notes.append(
-                f"{num_unread:,} files are new or changed and were not read: copies and moved files among them count "
-                "as new, and a build may find less to do"
+                f"new or changed files that were not read: {num_unread:,}; copies and moved files among them count as "
+                "new, and a build may find less to do"
             )
         num_units = {LIST_SOURCES: float(len(self._new))}
         stages = []

@@ -201,18 +201,27 @@ class Store:
             return store
         try:
             root.mkdir(parents=True, exist_ok=True)
-            strangers = [path.name for path in root.iterdir() if path.name != "tmp"]
-            if strangers:
-                raise StoreError(
-                    f"{root} is not empty and not a corpus (it holds {strangers[0]!r}): "
-                    "choose a new or empty folder as --root"
-                )
-            store = cls(root, num_buckets)
+            store = cls.not_yet(root, num_buckets)
             facts = {"format": "facescribe corpus", "schema_version": SCHEMA_VERSION, "num_buckets": num_buckets}
             store._put("corpus.json", json.dumps(facts, indent=2), only_if_absent=True)
         except OSError as error:
             raise StoreError(f"cannot write to {root}: {error.strerror}: choose another --root") from error
         return cls.open(root)  # another run may have created it first, with its own number of buckets
+
+    @classmethod
+    def not_yet(cls, root: Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
+        """The corpus that could be made at `root`; nothing is written.
+
+        Raises:
+            StoreError: the folder holds something else.
+        """
+        strangers = [path.name for path in root.iterdir() if path.name != "tmp"] if root.is_dir() else []
+        if strangers:
+            raise StoreError(
+                f"{root} is not empty and not a corpus (it holds {strangers[0]!r}): "
+                "choose a new or empty folder as --root"
+            )
+        return cls(root, num_buckets)
 
     def bucket_of(self, video_id: str) -> int:
         """The bucket that everything made from this video belongs to."""

@@ -285,13 +285,15 @@ def open_walk(
     if not may_read:
         sources, num_guessed = _guess_unread(sources, store)
         if num_guessed:
-            notes.append(f"{num_guessed:,} files were not read and count as unchanged: path and size are as before")
+            notes.append(f"files not read that count as unchanged, by path and size: {num_guessed:,}")
     if strangers := unmatched(said, sources):
-        notes.append(f"{len(strangers)} annotated files are not in {source}, the first is {strangers[0]!r}")
+        notes.append(f"annotated files that are not in {source}: {len(strangers)}, the first is {strangers[0]!r}")
     denied = store.denied()
     if is_denied := [denied.holds(video_id) for video_id in sources["video_id"].to_pylist()]:
         if any(is_denied):
-            notes.append(f"{sum(is_denied)} videos of {source} were taken down and stay out: delete their files there")
+            notes.append(
+                f"videos of {source} that were taken down and stay out: {sum(is_denied)}; delete their files there"
+            )
         sources = sources.filter(pc.invert(pa.array(is_denied)))
     if may_write:
         kept = {path: facts for path, facts in memory.items() if not denied.holds(facts[2])}

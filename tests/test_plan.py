@@ -181,13 +181,15 @@ def test_a_plan_reads_no_video_and_writes_nothing(place: Path) -> None:
     plan = plan_walk(open_walk(Store.open(root), videos, asking_by_rule(), may_read=False, may_write=False))
     assert planned(plan)["probe_videos"] == {("new_video", "will", 1)}
     assert plan.num_unread == 1
-    assert "1 files are new or changed and were not read" in plan.to_markdown()
-    assert "4 files were not read and count as unchanged" in plan.to_markdown()  # at this path they were never listed
+    assert "new or changed files that were not read: 1;" in plan.to_markdown()
+    assert (
+        "files not read that count as unchanged, by path and size: 4" in plan.to_markdown()
+    )  # at this path they were never listed
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
 def test_a_plan_of_a_corpus_that_is_not_there_yet(clips: Path, tmp_path: Path) -> None:
-    store = Store(tmp_path / "nothing", 16)
+    store = Store.not_yet(tmp_path / "nothing")
     plan = plan_walk(open_walk(store, clips, asking_by_rule(), may_read=False, may_write=False))
     assert plan.stages[0].num("will") == 4
     assert "the corpus has no history" in plan.summary()
