@@ -4,8 +4,8 @@
     python bench/nights.py --pages docs/scheduling  # also takes the pictures of Prefect's pages there; needs Chromium
 
 A Prefect server, workers of both pools and every deployment of prefect.yaml work on the demo's clips. In the second
-night one video is gone and two are new. Each night the server (`facescribe serve`) is killed with `kill -9` after the
-first answer, and started again ten seconds later. No other vLLM should run on the machine.
+night one video is gone and two are new. Each night the server (`facescribe serve`) is killed with `kill -9` while it
+works on questions, and started again ten seconds later. No other vLLM should run on the machine.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +77,12 @@ class LanguageModel:
                 time.sleep(1)
         raise RuntimeError(f"the language model did not come up: see {self._log_path}")
 
+    def is_busy(self) -> bool:
+        """Whether it is at work on a question."""
+        metrics = httpx.get(f"http://{HOST}:{self.port}/metrics", timeout=10).text
+        running = [line for line in metrics.splitlines() if line.startswith("vllm:num_requests_running")]
+        return any(float(line.rsplit(" ", 1)[1]) > 0 for line in running)
+
     def kill(self) -> None:
         """`kill -9` to every process of it."""
         if self._process is not None:
@@ -111,6 +116,9 @@ class Schedule:
             yield
         finally:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+            process.kill()  # where Ctrl-C is ignored, a worker hands SIGTERM on as such and stays
             process.wait()
 
     def ask(self, path: str, **body: Any) -> Any:
@@ -210,14 +218,13 @@ def _run(folder: Path, pages: Path | None, stack: ExitStack) -> None:
             (videos / LEAVES).unlink()
             for name in COMES_LATER:
                 (later / name).rename(videos / name)
-        kept = _num_answers(root)
         run = schedule.ask(f"deployments/{schedule.deployment('nightly')}/create_flow_run", parameters=parameters)["id"]
-        while _num_answers(root) == kept and not _is_over(schedule.state(run)):
+        while not model.is_busy() and not _is_over(schedule.state(run)):
             time.sleep(0.1)
         model.kill()
         time.sleep(DEAD_S)
         if night == 2:
-            pictures.take("run", f"/runs/flow-run/{run}", click="Artifacts", height=900)
+            pictures.take("run", f"/runs/flow-run/{run}", click="Artifacts", height=1000)
         model.start()
         while not _is_over(state := schedule.state(run)):
             time.sleep(1)
@@ -245,21 +252,10 @@ def _take_pages(schedule: Schedule, pictures: Pictures, run: str, corpus: str) -
     pictures.take(
         "form", f"/deployments/deployment/{schedule.deployment('nightly')}/run", scroll="max_passes (Optional)"
     )
-    pictures.take("timeline", f"/runs/flow-run/{run}", click="Subflow Runs")
     for what in ("plan", "drift", "night"):
         artifact = schedule.artifact(run, f"{corpus}-{what}")
         pictures.take(what, f"/artifacts/artifact/{artifact['id']}")
-    pictures.take("automation", "/automations", click="Show parameters", height=560)
-
-
-def _num_answers(root: Path) -> int:
-    if not (path := root / "answers.sqlite").is_file():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
-        try:
-            return int(journal.execute("select count(*) from answers").fetchone()[0])
-        except sqlite3.OperationalError:  # it is just being made
-            return 0
+    pictures.take("automation", "/automations", height=400)
 
 
 def _is_over(state: dict[str, Any]) -> bool:

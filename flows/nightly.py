@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -60,7 +60,7 @@ class NightReport(BaseModel):
         made = sum(stage.num_computed for one in self.passes for stage in one.stages.values())
         words = f"snapshot {self.snapshot}{' (as before)' if self.snapshot == self.before else ''}: "
         words += f"{made} units computed in {len(self.passes)} pass{'es' * (len(self.passes) != 1)}"
-        words += f", {self.waited_s:.0f} s waited for the language-model server" if self.waited_s else ""
+        words += f", {self.waited_s:.0f} s waited for the language-model server" if self.waited_s > 1 else ""
         listed = ", ".join(f"{count} {reason}" for reason, count in self.waiting.items())
         return words + (f"; the next night tries again: {listed}" if listed else "")
 
@@ -127,6 +127,7 @@ def nightly(
         publish_counts(root, before, corpus)
         canaries = None
         if num_canaries:
+            waited_s += wait_for_servers(config, resources, server_wait_s - waited_s).waited_s
             canaries = ask_canaries(store, corpus.snapshot, config.descriptions, resources, num_canaries)
         pages = _pages(root, before, corpus, make_gallery)
         report = NightReport(
@@ -172,10 +173,9 @@ def _passes(
         if not left or len(passes) == max_passes:
             break
         if "server_unavailable" in left:
-            began = time.monotonic()
-            is_back = wait_for_servers(config, resources, server_wait_s - waited_s)
-            waited_s += time.monotonic() - began
-            if not is_back:
+            wait = wait_for_servers(config, resources, server_wait_s - waited_s)
+            waited_s += wait.waited_s
+            if not wait.is_back:
                 break
         elif left == before:
             break  # tried once more, and it did not pass
@@ -188,23 +188,30 @@ def waiting(corpus: Corpus) -> Counter[str]:
     return Counter(reject["reason"] for reject in rejects if reject["is_transient"])
 
 
-def wait_for_servers(config: BuildConfig, resources: Resources, wait_s: float) -> bool:
-    """Return once every kind of server that is asked answers again, at one of its addresses; whether they all do.
+class Wait(NamedTuple):
+    """Whether what was waited for came back, and after how many seconds."""
+
+    is_back: bool
+    waited_s: float
+
+
+def wait_for_servers(config: BuildConfig, resources: Resources, wait_s: float) -> Wait:
+    """Return once every kind of server that is asked answers, at one of its addresses, or the time is over.
 
     The embedded server is not waited for: the next pass starts it anew.
     """
+    began = time.monotonic()
     wanted = {} if resources.server is None else {config.descriptions.model: resources.server}
     if config.drafts.vision is not None and (server := resources.vision_server or resources.server) is not None:
         wanted[config.drafts.vision.model] = server
     key = os.environ.get(resources.api_key_variable or "")
-    deadline = time.monotonic() + wait_s
     while missing := [model for model, server in wanted.items() if not _answers(server, model, key)]:
-        if time.monotonic() > deadline:
-            get_run_logger().error("no server of %s came back within %.0f s", ", ".join(missing), wait_s)
-            return False
+        if time.monotonic() - began > wait_s:
+            get_run_logger().error("no server of %s came back in time", ", ".join(missing))
+            return Wait(False, time.monotonic() - began)
         get_run_logger().warning("no server of %s answers: waiting", ", ".join(missing))
         time.sleep(LOOK_EVERY_S)
-    return True
+    return Wait(True, time.monotonic() - began)
 
 
 def _answers(server: str, model: str, api_key: str | None) -> bool:

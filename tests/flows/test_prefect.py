@@ -135,8 +135,11 @@ def worker(api: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Pope
     yield start
     for process in started:
         process.terminate()
+    _, left = psutil.wait_procs([psutil.Process(process.pid) for process in started], timeout=15)
+    for process in left:  # where Ctrl-C is ignored, a worker hands SIGTERM on as such and stays
+        process.kill()
     for process in started:
-        process.wait(timeout=60)
+        process.wait()
 
 
 def deployed(api: str, name: str) -> str:
