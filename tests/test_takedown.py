@@ -255,6 +255,47 @@ def test_every_video_may_go(root: Path, clips: Path) -> None:
     assert not list(root.glob("shards/*/*/*"))
 
 
+@pytest.mark.parametrize("num_buckets", [1, 3, 7])
+def test_videos_go_however_they_lie_in_buckets(clips: Path, tmp_path: Path, num_buckets: int) -> None:
+    root = tmp_path / "corpus"
+    Store.open_or_create(root, num_buckets)
+    build(clips, root)
+    known, other = Known(root, PATH), video_of(Corpus(root), "notes.mp4")
+    others = rows_of_others(root, known.video_id)
+    take_down(Store.open(root), [PATH, "notes.mp4"])
+    assert known.traces(root) == []
+    kept = {name: [row for row in rows if row.get("video_id") != other] for name, rows in others.items()}
+    assert rows_of_others(root, known.video_id) == kept
+    assert check(Store.open(root)).faults == []
+    assert is_up_to_date(clips, root)
+
+
+def test_the_source_of_a_snapshot_may_be_the_very_video(clips: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    build(clips / PATH, root)
+    known = Known(root, "smile.mp4")
+    assert take_down(Store.open(root), ["smile.mp4"]).is_clean
+    assert known.traces(root) == []
+    assert Corpus(root).snapshot.source == str(clips / "man")
+
+
+def test_a_copy_that_says_the_same_keeps_its_rows_and_is_told(clips: Path, tmp_path: Path) -> None:
+    """The same pictures in another file: another video, whose crops and texts are the same."""
+    source = Path(shutil.copytree(clips / "man", tmp_path / "source"))
+    copy = (source / "smile.mp4").read_bytes()
+    (source / "copy.mp4").write_bytes(copy + bytes(8))
+    root = tmp_path / "corpus"
+    build(source, root)
+    corpus = Corpus(root)
+    first, second = (video_of(corpus, path) for path in ("smile.mp4", "copy.mp4"))
+    assert pictures(corpus, first) == pictures(corpus, second)
+    others = rows_of_others(root, first)
+    report = take_down(Store.open(root), [first])
+    assert report.is_clean, report.search.found
+    assert report.search.shared["picture"] >= len(pictures(Corpus(root), second))
+    assert rows_of_others(root, first) == others
+
+
 def test_an_id_that_the_corpus_does_not_know_is_denied_and_told(root: Path, clips: Path) -> None:
     store, stranger = Store.open(root), "0123456789abcdef" * 2
     report = take_down(store, [stranger])
