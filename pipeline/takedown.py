@@ -417,7 +417,11 @@ class _TakeDown:
         """What no snapshot names: canaries, answers, memories of sources, and generations."""
         store, gone, ids = self._store, self.work.gone, set(self.work.video_ids)
         for file in store.stored("canary"):
-            rows = pq.read_table(store.root / file.path, partitioning=None)
+            try:
+                rows = pq.read_table(store.root / file.path, partitioning=None)
+            except pa.ArrowInvalid:  # nobody can tell whose answers it holds
+                self._remove([file.path])
+                continue
             goes = self._goes(rows)
             if self._removes(file.path, pc.sum(goes).as_py() or 0):
                 store.rewrite(file.path, rows.filter(pc.invert(goes)))

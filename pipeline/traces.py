@@ -29,7 +29,7 @@ TEXTS = frozenset({"text", "seen_text", "evidence", "raw_answer", "edited_text",
 """Columns, and fields within columns, whose text is about the person."""
 
 MOST_PICTURES = 256
-"""Cells of one column and track that are looked for, evenly spread. Who copies a track copies more than one."""
+"""Cells of one column and row group that are looked for, evenly spread. Who copies a track copies more than one."""
 
 SNIPPET_BYTES = 32
 """Of each such cell, from its middle: no two cells share so much, unless they are the same."""
