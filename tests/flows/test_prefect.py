@@ -274,7 +274,7 @@ def test_two_unattended_nights_the_second_with_other_videos_and_a_server_that_di
 
 @pytest.mark.server
 @pytest.mark.timeout(300)
-def test_a_night_that_is_killed_is_told_and_the_next_one_may_begin_at_once(
+def test_a_second_night_is_told_of_the_first_and_may_begin_once_that_is_killed(
     api: str,
     prefect: Callable[..., str],
     worker: Callable[[str], subprocess.Popen[bytes]],
@@ -297,6 +297,11 @@ def test_a_night_that_is_killed_is_told_and_the_next_one_may_begin_at_once(
     answers.may_answer.clear()
     killed = str(ask(api, create, parameters=parameters)["id"])
     assert answers.asked.wait(120), "the language model was never asked"
+    beside = ended(api, str(ask(api, create, parameters=parameters)["id"]))
+    assert (beside["state"]["type"], beside["state"]["message"]) == (
+        "CANCELLED",
+        "Deployment concurrency limit reached.",
+    )
     for process in psutil.Process(at_work.pid).children():
         process.kill()
     answers.may_answer.set()
