@@ -79,7 +79,7 @@ def test_looking_deletes_nothing_and_collecting_what_was_found(store: Store) -> 
     gone = sorted(path for files in found.files.values() for path in files)
     assert sorted(set(before) - set(names(store))) == gone
     assert rows_of(store) == {3: ["c", "same"]}
-    assert collect(store, ONLY_NEWEST, time.time() + LATER_S).files == dict.fromkeys(KINDS, [])
+    assert collect(store, ONLY_NEWEST, time.time() + LATER_S).files == {kind: [] for kind in KINDS}
 
 
 def test_a_file_that_several_receipts_name_stays_as_long_as_one_of_them(store: Store) -> None:
