@@ -69,6 +69,8 @@ def publish_text(root: Path, what: str, markdown: str, description: str) -> None
 
 def publish_of_run(root: Path, what: str, markdown: str, flow_run_id: UUID) -> None:
     """The same for a run that may be over: its hooks run outside of it, after a crash in the worker's process."""
+    if not is_watched():
+        return
     with get_client(sync_client=True) as client:
         client.create_artifact(
             ArtifactCreate(type="markdown", key=f"{corpus_name(root)}-{what}", data=markdown, flow_run_id=flow_run_id)
