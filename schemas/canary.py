@@ -35,6 +35,6 @@ CANARY = Table(
         column("completion_tokens", pa.int32(), "tokens of the answer", nullable=True),
         column("text", pa.string(), "the text, if the answer stood the check", nullable=True),
         column("fault", pa.string(), f"why it did not, one of: {', '.join(FALLBACK_REASONS)}", nullable=True),
-        column("failure", pa.string(), "why no answer came, as the server or the line says", nullable=True),
+        column("failure", pa.string(), "why no answer came, or why it could not be judged", nullable=True),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,8 +15,8 @@ from pipeline.store import Store
 SERVED = ("model", "model_revision", "engine")
 """What may change from one night to the next, the question being the same."""
 
-SHOWN = 20
-"""Answers that are told word for word."""
+SHOWN, MOST_SHOWN = 20, 600
+"""Answers that are told word for word, and characters of each."""
 
 Row = Mapping[str, Any]
 
@@ -167,9 +168,7 @@ def _night(rows: Sequence[Row]) -> Night:
 
 def _said(row: Row) -> str:
     """The prose of an answer, or all of it where it has none."""
-    if row["text"] is not None:
-        return str(row["text"])
-    try:
-        return str(json.loads(row["raw_answer"])["description"])
-    except (ValueError, KeyError, TypeError):
-        return str(row["raw_answer"])
+    said = row["text"] or row["raw_answer"]
+    with suppress(ValueError, KeyError, TypeError):
+        said = str(json.loads(row["raw_answer"])["description"])
+    return str(said)[:MOST_SHOWN]

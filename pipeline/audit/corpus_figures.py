@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.audit.diversity import distinct_ngrams, words_of
 from pipeline.audit.drift import MixShift, shifts
+from pipeline.audit.texts import AuditError
 from pipeline.inspection.corpus import Corpus
 
 NUM_DISTINCT = (1, 2)
@@ -97,7 +98,11 @@ class _Figures:
 
 
 def corpus_shift(before: Corpus, after: Corpus) -> CorpusShift:
-    """Compare the figures of all texts of two snapshots. Reads the columns that they need, of every file."""
+    """Compare the figures of all texts of two snapshots. Reads the columns that they need, of every file.
+
+    Raises:
+        AuditError: a table is of another version than this program's.
+    """
     old, new = _figures(before), _figures(after)
     shares = [
         one
@@ -113,6 +118,18 @@ def corpus_shift(before: Corpus, after: Corpus) -> CorpusShift:
 
 
 def _figures(corpus: Corpus) -> _Figures:
+    import duckdb
+
+    try:
+        return _counted(corpus)
+    except duckdb.Error as error:
+        raise AuditError(
+            f"snapshot {corpus.snapshot.number} of {corpus.store.root} was written by another version of this program "
+            f"({error}): read it with that version"
+        ) from error
+
+
+def _counted(corpus: Corpus) -> _Figures:
     with corpus.connect() as connection:
         connection.execute(_NEWEST)
 

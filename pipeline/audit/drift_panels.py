@@ -139,11 +139,13 @@ def _of_canaries(found: Canaries) -> Iterator[Panel]:
 
 def _of_figures(found: CorpusShift) -> Iterator[Panel]:
     for kind, of_what in KINDS.items():
-        rows = [_shift(one) for one in found.of(kind)]
+        listed = found.of(kind)
+        rows = [_shift(one) for one in listed[:SHOWN]]
+        cut = f" The {SHOWN} largest changes of {len(listed)}." if len(listed) > SHOWN else ""
         yield Panel(
             "figures",
             _TITLES[kind],
-            f"{of_what[0].upper()}{of_what[1:]}.",
+            f"{of_what[0].upper()}{of_what[1:]}.{cut}",
             ("which", "before", "after", "change, 95 % interval", "more than chance"),
             rows,
             None if rows else "none in either",

@@ -54,7 +54,7 @@ class CanaryNight(BaseModel):
     num_accepted: int = 0
     """Answers that stood the check."""
     failures: list[str] = []
-    """Why canaries got no answer, each reason once."""
+    """Why canaries got no answer, or one that cannot be judged, each reason once."""
     num_failed: int = 0
     added: list[str] = []
     """Tracks of canaries that are asked for the first time."""
@@ -67,7 +67,7 @@ class CanaryNight(BaseModel):
             return [f"canaries were not asked: {self.skipped}"]
         told = [f"night {self.night}: {self.num_asked} canaries asked, {self.num_accepted} answers stood the check"]
         if self.num_failed:
-            told.append(f"{self.num_failed} canaries got no answer: {'; '.join(self.failures)}")
+            told.append(f"{self.num_failed} canaries failed: {'; '.join(self.failures)}")
         if self.gone:
             told.append(f"{len(self.gone)} canaries left with their videos")
         if self.added:
@@ -103,7 +103,7 @@ def ask_canaries(
         except (ServerError, AssetError, ValueError) as error:  # not up, not fetched; served otherwise, no key
             return CanaryNight(skipped=str(error))
         failures = [row["failure"] for row in rows if row["failure"] is not None]
-        if len(failures) == len(rows):
+        if all(row["raw_answer"] is None for row in rows):
             return CanaryNight(skipped=failures[0])
         return CanaryNight(
             night=_write(store, rows),
@@ -237,18 +237,20 @@ def _judged(canary: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
     if ended.failure is not None:
         return {"raw_answer": None, "text": None, "failure": str(ended.failure)}
     (reply,) = ended.replies
-    evidence = Evidence.model_validate_json(canary["evidence"])
-    rules = rules_of(evidence, RefineConfig(**json.loads(canary["rules"])))
-    verdict = check(reply.text, reply.finish_reason, evidence, rules)
-    return {
+    answered = {
         "raw_answer": reply.text,
         "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
-        "text": verdict.text,
-        "fault": verdict.fault.reason if verdict.fault else None,
-        "failure": None,
     }
+    try:
+        evidence = Evidence.model_validate_json(canary["evidence"])
+        rules = rules_of(evidence, RefineConfig(**json.loads(canary["rules"])))
+        verdict = check(reply.text, reply.finish_reason, evidence, rules)
+    except Exception as error:  # such as a tokenizer's file that is no longer there: the answer is kept all the same
+        return {**answered, "text": None, "fault": None, "failure": f"could not be judged: {error}"}
+    fault = verdict.fault.reason if verdict.fault else None
+    return {**answered, "text": verdict.text, "fault": fault, "failure": None}
 
 
 def _write(store: Store, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -158,6 +158,13 @@ def test_a_canary_that_gets_no_answer_one_night_is_asked_again_the_next(
     assert (canaries(store, 0, 1).noise.hits, canaries(store, 0, 1).noise.asked) == (0, 3)
 
 
+def test_an_answer_that_cannot_be_judged_is_kept_and_told(store: Store, ask: Ask) -> None:
+    night = ask(CONFIG.model_copy(update={"text_encoder": "a/tokenizer/that/left.json"}))
+    assert (night.num_asked, night.num_failed, night.num_accepted) == (2, 2, 0)
+    assert "could not be judged: no text encoder 'a/tokenizer/that/left.json'" in night.failures[0]
+    assert all(row["raw_answer"] for row in rows(store, 1))
+
+
 def test_a_canary_whose_video_left_is_replaced_and_told(store: Store, ask: Ask, clips: Path, tmp_path: Path) -> None:
     first = ask(num_canaries=1)
     (kept,) = rows(store, 1)
