@@ -321,7 +321,13 @@ def content(store: Store) -> dict[str, list[dict[str, Any]]]:
     return {name: corpus.arrow(name, columns[name]).to_pylist() for name in TABLES}
 
 
-@pytest.mark.parametrize("table", ["sources", "videos", "crops", "actions", "descriptions", "ledger", "every"])
+DEEP = ("sources", "videos", "actions", "descriptions", "every")
+SLOW = [pytest.param(table, marks=pytest.mark.slow) for table in DEEP]
+    pytest.param(table, marks=pytest.mark.slow) for table in ("sources", "videos", "actions", "descriptions", "every")
+]
+
+
+@pytest.mark.parametrize("table", ["crops", "ledger", *SLOW])
 def test_what_is_damaged_is_made_anew_as_it_was(store: Store, clips: Path, table: str) -> None:
     before = content(store)
     files = [file for file in store.stored("shards") if table in ("every", file.path.split("/")[1])]

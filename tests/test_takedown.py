@@ -255,7 +255,7 @@ def test_every_video_may_go(root: Path, clips: Path) -> None:
     assert not list(root.glob("shards/*/*/*"))
 
 
-@pytest.mark.parametrize("num_buckets", [1, 3, 7])
+@pytest.mark.parametrize("num_buckets", [3, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 7))])
 def test_videos_go_however_they_lie_in_buckets(clips: Path, tmp_path: Path, num_buckets: int) -> None:
     root = tmp_path / "corpus"
     Store.open_or_create(root, num_buckets)
@@ -469,7 +469,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_corpus(
     assert is_up_to_date(clips, whole)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 12, 30, 45])
+@pytest.mark.parametrize("steps", [12, *(pytest.param(number, marks=pytest.mark.slow) for number in (0, 1, 30, 45))])
 def test_a_build_after_a_killed_take_down_leaves_the_video_out(root: Path, clips: Path, steps: int) -> None:
     known = Known(root, PATH)
     assert killed_after(root, steps)
