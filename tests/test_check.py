@@ -323,8 +323,6 @@ def content(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 DEEP = ("sources", "videos", "actions", "descriptions", "every")
 SLOW = [pytest.param(table, marks=pytest.mark.slow) for table in DEEP]
-    pytest.param(table, marks=pytest.mark.slow) for table in ("sources", "videos", "actions", "descriptions", "every")
-]
 
 
 @pytest.mark.parametrize("table", ["crops", "ledger", *SLOW])
