@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 import psutil
+from PIL import Image
 
 from flows.artifacts import corpus_name
 from flows.demo import demo_folder
@@ -158,13 +159,13 @@ class Pictures:
             self._page.add_init_script("localStorage.setItem('color-scheme', '\"light\"')")
 
     def take(
-        self, name: str, path: str, *, click: str | None = None, scroll: str | None = None, height: int = 760
+        self, name: str, page: str, *, click: str | None = None, scroll: str | None = None, height: int = 760
     ) -> None:
-        """Take one, of a page at `path`; first open the tab `click`, and scroll to the words `scroll`."""
+        """Take one, of a page; first open the tab `click`, and scroll to the words `scroll`."""
         if self._folder is None:
             return
         self._page.set_viewport_size({"width": 1120, "height": height})
-        self._page.goto(f"{self._origin}{path}")
+        self._page.goto(f"{self._origin}{page}")
         self._page.wait_for_timeout(4000)
         if click is not None:
             self._page.get_by_text(click, exact=True).last.click()
@@ -172,7 +173,9 @@ class Pictures:
         if scroll is not None:
             self._page.get_by_text(scroll, exact=True).first.scroll_into_view_if_needed()
         self._page.wait_for_timeout(1000)
-        self._page.screenshot(path=self._folder / f"{name}.png")
+        path = self._folder / f"{name}.png"
+        self._page.screenshot(path=path)
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:
@@ -252,7 +255,7 @@ def _take_pages(schedule: Schedule, pictures: Pictures, run: str, corpus: str) -
     pictures.take(
         "form", f"/deployments/deployment/{schedule.deployment('nightly')}/run", scroll="max_passes (Optional)"
     )
-    for what in ("plan", "drift", "night"):
+    for what in ("plan", "drift"):
         artifact = schedule.artifact(run, f"{corpus}-{what}")
         pictures.take(what, f"/artifacts/artifact/{artifact['id']}")
     pictures.take("automation", "/automations", height=400)

@@ -191,5 +191,6 @@ class _Progress:
             else float(position < begun[-1])
             for position, stage in enumerate(self._stages if begun else ())
         ]
-        words = ", ".join(f"{stage.replace('_', ' ')} {done} of {total}" for stage, (done, total) in sums.items())
+        told = [f"{stage.replace('_', ' ')} {done} of {total}" for stage, (done, total) in sums.items()]
+        words = ", ".join(reversed(told))  # what is at work now comes first: a card shows no more than the beginning
         return round(100 * sum(shares) / len(self._stages), 1), words or "begins"

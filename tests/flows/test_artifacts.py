@@ -22,6 +22,6 @@ def test_progress_is_the_mean_over_the_stages_and_those_that_had_nothing_to_do_a
     progress.note("start_language_model", 0, 0, 1)
     progress.note("extract_tracks", 3, 1, 2)
     progress.note("extract_tracks", 5, 0, 2)
-    assert progress.state() == (31.2, "start language model 0 of 1, extract tracks 1 of 4")
+    assert progress.state() == (31.2, "extract tracks 1 of 4, start language model 0 of 1")
     progress.note("refine_descriptions", 3, 0, 0)
     assert progress.state()[0] == 81.2
