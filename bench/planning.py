@@ -34,6 +34,9 @@ from schemas.table import Table
 
 LONG_AGO_S = 10 * 24 * 3600
 
+TOLD = ("units to compute", "nothing to do", "units computed")
+"""In the sentence that sums a command up."""
+
 
 def main() -> None:
     """Make each corpus and print a table."""
@@ -59,6 +62,7 @@ def measure(name: str, num_videos: int, changes: list[Any], *, also_build: bool 
             say(name, "plan", change.__doc__, run("plan", videos, "--root", root, *arguments))
         if also_build:
             say(name, "build", nothing.__doc__, run("build", videos, "--root", root))
+            say(name, "nightly", nothing.__doc__, run_night(videos, root))
     finally:
         shutil.rmtree(folder)
 
@@ -207,18 +211,32 @@ def hashed(text: str) -> str:
 
 def run(*arguments: object) -> tuple[float, int, str]:
     """Run `facescribe`; its seconds, its peak memory in bytes, and the sentence that sums it up."""
+    return timed([sys.executable, "-m", "flows", *map(str, arguments)])
+
+
+def run_night(videos: Path, root: Path) -> tuple[float, int, str]:
+    """Run the nightly flow, with its Prefect server; without canaries and gallery, for there are no crops and texts."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from flows.nightly import nightly; from flows.prefect_api import prefect_api\n"
+        "with prefect_api(): print(nightly(*map(Path, sys.argv[1:]), num_canaries=0, make_gallery=False).summary())"
+    )
+    return timed([sys.executable, "-c", code, str(videos), str(root)])
+
+
+def timed(command: list[str]) -> tuple[float, int, str]:
+    """Run a command in a process whose only child it is."""
     code = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True); "
         "print(done.stdout, end=''); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); "
         "sys.exit(done.returncode)"
     )
     began = time.monotonic()
-    command = [sys.executable, "-c", code, sys.executable, "-m", "flows", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     lines = done.stdout.splitlines()
-    told = next(line for line in lines if "units to compute" in line or "nothing to do" in line)
+    told = next(line for line in lines if any(words in line for words in TOLD))
     return time.monotonic() - began, int(lines[-1]) * 1024, told
 
 

@@ -24,10 +24,10 @@ from pipeline import snapshot as snapshots
 from pipeline.descriptions.journal import AnswerJournal
 from pipeline.garbage import Retention, find_garbage
 from pipeline.snapshot import Snapshot
-from pipeline.stage import Stage, content_hash, shard_key_of
+from pipeline.stage import Stage, shard_key_of
 from pipeline.store import UNDER_WAY, Receipt, ShardFile, Store, StoredFile, StoreError, now
 from pipeline.traces import PICTURES, Needles, Traces
-from pipeline.walk import LIST_SOURCES, WALK, producer_of
+from pipeline.walk import LIST_SOURCES, WALK, key_of_sources, producer_of
 from schemas.corpus import TABLES
 from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
@@ -330,7 +330,7 @@ class _TakeDown:
             elif name == LIST_SOURCES:
                 if SOURCES.name not in files:
                     continue
-                key = content_hash([self._store.read(files[SOURCES.name])])
+                key = key_of_sources(self._store.read(files[SOURCES.name]))
             else:
                 key = receipt.key
             after[name] = receipt.model_copy(update={"files": files, "key": key, **self._counts(receipt, files)})

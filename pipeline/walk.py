@@ -22,7 +22,7 @@ from pipeline.motion.config import MotionConfig
 from pipeline.motion.stage import ENCODE_MOTION
 from pipeline.run import ShardInput, ShardResult, run_stage
 from pipeline.snapshot import Snapshot
-from pipeline.stage import Resources, Stage, StageConfig, content_hash
+from pipeline.stage import Resources, Stage, StageConfig, key_of
 from pipeline.store import Receipt, Store
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
@@ -130,7 +130,7 @@ class Walk:
             bucket: numbered.filter(pc.equal(numbered["bucket"], bucket)).drop_columns("bucket")
             for bucket in sorted(set(buckets))
         }
-        self._source_keys = {bucket: content_hash([rows]) for bucket, rows in self.sources.items()}
+        self._source_keys = {bucket: key_of_sources(rows) for bucket, rows in self.sources.items()}
 
     def before(self, stage: str, bucket: int) -> Receipt | None:
         """What the newest snapshot holds of a stage and bucket."""
@@ -254,6 +254,11 @@ class Walk:
         receipt = self._receipts.get((producer_of(table), bucket))
         file = receipt.files.get(table.name) if receipt else None
         return ShardInput(key=file.content if file else "none", file=file)
+
+
+def key_of_sources(rows: pa.Table) -> str:
+    """Key of what the source holds in a bucket: of the values alone, whichever version of Parquet they lie in."""
+    return key_of(rows.to_pydict())
 
 
 def producer_of(table: Table) -> str:

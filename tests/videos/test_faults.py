@@ -34,7 +34,8 @@ from pipeline.videos.frames import (
 from pipeline.videos.paths import path_of, path_text
 from pipeline.videos.sources import list_source
 from pipeline.videos.stage import PROBE_VIDEOS
-from schemas.rejects import REASONS
+from schemas.rejects import REASONS, REJECTS
+from schemas.videos import VIDEOS
 from tests.videos.fault_files import write_fault_corpus, write_video, write_what_aborts_decord
 
 BOTH = pytest.mark.parametrize("decoder", [decord_version(), av_version()])
@@ -64,7 +65,8 @@ def probe_stage(source: Path, root: Path, sources: Any, config: VideoConfig | No
     given = ShardInput(content_hash([sources]), rows=sources)
     resources = Resources(source=source, decode_timeout_s=20)
     files = run_stage(PROBE_VIDEOS, 0, [given], config or VideoConfig(), resources, store).receipt.files
-    return {row["path"]: row for file in files.values() for row in store.read(file).to_pylist()}
+    told = [store.read(files[name]) for name in (VIDEOS.name, REJECTS.name) if name in files]
+    return {row["path"]: row for rows in told for row in rows.to_pylist()}
 
 
 @pytest.mark.timeout(120)
