@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,8 @@ SHOWN, MOST_SHOWN = 20, 600
 """Answers that are told word for word, and characters of each."""
 
 Row = Mapping[str, Any]
+
+_HASH = re.compile("[0-9a-f]{24,}")
 
 
 class Night(BaseModel):
@@ -138,7 +141,12 @@ def _served(row: Row) -> tuple[str, ...]:
 
 
 def _change(old: Row, new: Row) -> str:
-    return ", ".join(f"{name}: {old[name]} -> {new[name]}" for name in SERVED if old[name] != new[name])
+    return ", ".join(f"{name}: {_short(old[name])} -> {_short(new[name])}" for name in SERVED if old[name] != new[name])
+
+
+def _short(value: str) -> str:
+    """A revision without most of its hash."""
+    return _HASH.sub(lambda found: f"{found[0][:12]}…", value)
 
 
 def _is_other(old: Row, new: Row) -> bool:
@@ -160,7 +168,7 @@ def _night(rows: Sequence[Row]) -> Night:
         night=rows[0]["night"],
         asked_at=rows[0]["asked_at"],
         snapshot=rows[0]["snapshot"],
-        served=" · ".join(_served(rows[0])),
+        served=" · ".join(_short(value) for value in _served(rows[0])),
         num_asked=len(rows),
         accepted=_rate([row["text"] is not None for row in answered], "no answer came"),
     )
