@@ -22,7 +22,7 @@ from pipeline.store import Receipt, ShardFile, Store
 from pipeline.walk import LIST_SOURCES, WALK, producer_of
 from schemas.corpus import TABLES
 from schemas.descriptions import DESCRIPTIONS
-from schemas.ledger import DONE, LEDGER
+from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
 from schemas.reviews import REVIEWS
 from schemas.table import Table
@@ -220,11 +220,17 @@ _PATTERN = ("is_before", "is_after", "was_transient", "reason", "same_unit", "sa
 
 def _ledgers(connection: duckdb.DuckDBPyConnection, before: Corpus, after: Corpus) -> pd.DataFrame:
     """Each unit of which the ledgers do not say the same."""
-    files = [files for _, files in _differing(before.snapshot, after.snapshot, LEDGER)]
-    for name, side in (("b", 0), ("a", 1)):
-        read = [before.store.read(file) for both in files if (file := both[side]) is not None]
-        connection.register(name, pa.concat_tables([LEDGER.empty(), *(LEDGER.conform(rows) for rows in read)]))
-    query = f"""
+    found = [_compared_ledgers(connection, LEDGER.empty(), LEDGER.empty())]
+    for _, files in _differing(before.snapshot, after.snapshot, LEDGER):
+        old, new = (LEDGER.conform(before.store.read(file)) if file else LEDGER.empty() for file in files)
+        found.append(_compared_ledgers(connection, old, new))
+    return pd.concat([one for one in found if len(one)] or found, ignore_index=True)
+
+
+def _compared_ledgers(connection: duckdb.DuckDBPyConnection, before: pa.Table, after: pa.Table) -> pd.DataFrame:
+    connection.register("b", before)
+    connection.register("a", after)
+    query = """
         select coalesce(a.stage, b.stage) as stage, coalesce(a.unit_id, b.unit_id) as unit_id,
             coalesce(a.video_id, b.video_id) as video_id,
             b.unit_id is not null as is_before, a.unit_id is not null as is_after,
@@ -233,7 +239,6 @@ def _ledgers(connection: duckdb.DuckDBPyConnection, before: Corpus, after: Corpu
             coalesce(a.content_key = b.content_key, false) as same_content,
             coalesce(a.generation = b.generation, false) as same_generation,
             a.request_key is not distinct from b.request_key as same_request,
-            coalesce(a.outcome = '{DONE}', false) as is_done, coalesce(b.outcome = '{DONE}', false) as was_done,
             a.output_key is distinct from b.output_key or a.reason is distinct from b.reason as output_changed
         from b full outer join a on a.stage = b.stage and a.unit_id = b.unit_id
         where not (same_unit and not output_changed)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.audit.canaries import Canaries
 from pipeline.audit.changes import WHAT
-from pipeline.audit.corpus_figures import KINDS, CorpusShift
+from pipeline.audit.corpus_figures import COUNTED_TEXTS, KINDS, CorpusShift
 from pipeline.audit.drift import MixShift
 from pipeline.audit.panels import SHOWN, Cell, Gauge, Panel, change_in_words, gauge
 from pipeline.audit.snapshot_drift import SnapshotDrift, StageBalance, TextDrift
@@ -153,7 +153,8 @@ def _of_figures(found: CorpusShift) -> Iterator[Panel]:
     yield Panel(
         "figures",
         "Length and diversity",
-        "distinct-n: different n-grams among all; it falls by itself as a corpus grows.",
+        "distinct-n: different n-grams among all; it falls by itself as a corpus grows. "
+        f"Words: of {COUNTED_TEXTS:,} texts at most.",
         ("figure", "before", "after", "change"),
         [(one.name, _number(one.before), _number(one.after), _grown(one.before, one.after)) for one in found.numbers],
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,7 +33,7 @@ from pipeline.stage import Resources, Unit, key_of
 from pipeline.store import Store, now
 from schemas.canary import CANARY
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
-from schemas.videos import VIDEOS
+from schemas.videos import SOURCES, VIDEOS
 
 NUM_CANARIES = 20
 
@@ -122,9 +123,12 @@ def _kept(store: Store, snapshot: Snapshot) -> tuple[list[dict[str, Any]], list[
     if not nights:
         return [], []
     last = store.read_canaries(nights[-1]).select(FROZEN).to_pylist()
-    videos = {video_id for _, video_id in _described(store, snapshot, VIDEOS.name, ("video_id", "video_id"))}
-    gone = [canary["track_id"] for canary in last if canary["video_id"] not in videos]
-    return [canary for canary in last if canary["video_id"] in videos], gone
+    there: set[str] = set()
+    for table in (SOURCES.name, VIDEOS.name):  # a video that cannot be read tonight is still in the source
+        for file in snapshot.files(table):
+            there.update(store.read(file, ["video_id"])["video_id"].to_pylist())
+    gone = [canary["track_id"] for canary in last if canary["video_id"] not in there]
+    return [canary for canary in last if canary["video_id"] in there], gone
 
 
 def _frozen(
@@ -134,30 +138,26 @@ def _frozen(
     if num_wanted < 1:
         return []
     taken = {canary["track_id"] for canary in kept}
-    videos = [canary["video_id"] for canary in kept]
-    chosen: list[tuple[int, str, str, str]] = []
-    for track_id, video_id in sorted(
-        _described(store, snapshot, DESCRIPTIONS.name, ("track_id", "video_id")), key=lambda pair: _hash(pair[0])
-    ):
+    num_of_video = Counter(canary["video_id"] for canary in kept)
+    ranked: list[tuple[int, str, str, str]] = []
+    for hashed, track_id, video_id in sorted(_described(store, snapshot)):
         if track_id not in taken:
             taken.add(track_id)
-            chosen.append((videos.count(video_id), _hash(track_id), track_id, video_id))
-            videos.append(video_id)
+            ranked.append((num_of_video[video_id], hashed, track_id, video_id))
+            num_of_video[video_id] += 1
     frozen_at = now()
     return [
         _freeze(store, snapshot, config, track_id, video_id, frozen_at)
-        for _, _, track_id, video_id in sorted(chosen)[:num_wanted]
+        for _, _, track_id, video_id in sorted(ranked)[:num_wanted]
     ]
 
 
-def _hash(track_id: str) -> str:
-    return hashlib.sha256(track_id.encode()).hexdigest()
-
-
-def _described(store: Store, snapshot: Snapshot, table: str, columns: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    for file in snapshot.files(table):
-        rows = store.read(file, list(dict.fromkeys(columns)))
-        yield from zip(*(rows[name].to_pylist() for name in columns), strict=True)
+def _described(store: Store, snapshot: Snapshot) -> Iterator[tuple[str, str, str]]:
+    """Hash, track and video of every text."""
+    for file in snapshot.files(DESCRIPTIONS.name):
+        rows = store.read(file, ["track_id", "video_id"])
+        for track_id, video_id in zip(rows["track_id"].to_pylist(), rows["video_id"].to_pylist(), strict=True):
+            yield hashlib.sha256(track_id.encode()).hexdigest(), track_id, video_id
 
 
 def _freeze(

@@ -148,6 +148,13 @@ def test_a_removed_video_is_told_as_such_down_to_its_text(place: Place) -> None:
     assert (text["what"], text["path"], text["status_before"], text["text_after"]) == ("removed", TALK, "refined", None)
 
 
+def test_a_video_that_was_taken_down_is_told_as_such(place: Place) -> None:
+    (video_id,) = Corpus(place.root).sql(f"select video_id from videos where path = '{TALK}'")["video_id"]
+    Store.open(place.root).deny([video_id])
+    report = place.build()
+    assert {(one.root, one.detail) for one in report.units} == {("removed", "taken down")}
+
+
 def test_other_bytes_under_the_same_path_are_a_changed_video(place: Place, assets: Callable[[str], Path]) -> None:
     (place.source / TALK).unlink()
     cut_clip(assets("single_face.mp4"), place.source / TALK, first=40)
