@@ -234,6 +234,8 @@ def _texts_in_words(texts: TextDrift) -> str:
 
 
 def _noise_in_words(texts: TextDrift, found: Canaries) -> list[str]:
+    if not texts.num_asked:
+        return ["No text of both snapshots was asked for anew, so noise of the engine changed none."]
     noise, within = found.noise.value, found.noise.interval
     if noise is None or within is None:
         return [f"How many texts noise alone would have changed is not known: {found.noise.missing}."] * bool(
@@ -369,7 +371,8 @@ def _compared_texts(changed: pd.DataFrame, before: Corpus, after: Corpus) -> lis
     """The changed texts, or as many as COMPARED_TEXTS of them, with their claims."""
     wanted = sorted(set(changed["track_id"]), key=lambda track_id: hashlib.sha256(track_id.encode()).digest())
     wanted = wanted[:COMPARED_TEXTS]
-    buckets = {after.store.bucket_of(video_id) for video_id in changed["video_id"]}
+    is_wanted = changed["track_id"].isin(wanted)
+    buckets = {after.store.bucket_of(video_id) for video_id in changed.loc[is_wanted, "video_id"]}
     old, new = (
         {text.track_id: text for text in texts_of(side.of_buckets(buckets), wanted)} if wanted else {}
         for side in (before, after)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from pipeline.descriptions.evidence import Evidence
@@ -76,10 +75,7 @@ def _rows(
     corpus: Corpus, table: str, columns: tuple[str, ...], of_tracks: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
     try:
-        found = corpus.arrow(table, columns)
-        if of_tracks is not None:
-            found = found.filter(pc.is_in(found["track_id"], pa.array(sorted(of_tracks), pa.string())))
-        rows: list[dict[str, Any]] = found.to_pylist()
+        rows: list[dict[str, Any]] = corpus.arrow(table, columns, of_tracks).to_pylist()
     except (KeyError, pa.ArrowException) as error:
         raise AuditError(
             f"snapshot {corpus.snapshot.number} of {corpus.store.root}: its table {table} was written by another "

@@ -57,15 +57,21 @@ class Corpus:
         """
         return [self.store.path(file) for file in self.snapshot.files(_table(table).name)]
 
-    def arrow(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A table, or the named columns of it, as Arrow; in primary-key order."""
+    def arrow(
+        self, table: str, columns: Sequence[str] | None = None, of_tracks: Collection[str] | None = None
+    ) -> pa.Table:
+        """A table, or the named columns of it, as Arrow; in primary-key order. `of_tracks`: of these tracks alone."""
         declared = _table(table)
         names = list(columns) if columns is not None else [field.name for field in declared.columns]
         for name in names:
             declared.field(name)
         wanted = list(dict.fromkeys([*names, *declared.primary_key]))
         empty = declared.empty().select(wanted)
-        parts = [self.store.read(file, wanted).select(wanted).cast(empty.schema) for file in self.snapshot.files(table)]
+        tracks = None if of_tracks is None else pa.array(sorted(of_tracks), pa.string())
+        parts = []
+        for file in self.snapshot.files(table):
+            part = self.store.read(file, wanted).select(wanted).cast(empty.schema)
+            parts.append(part if tracks is None else part.filter(pc.is_in(part["track_id"], tracks)))
         rows = pa.concat_tables([empty, *parts])
         return rows.sort_by([(name, "ascending") for name in declared.primary_key]).select(names)
 

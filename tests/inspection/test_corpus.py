@@ -95,7 +95,7 @@ def test_units_and_meanings_travel_in_the_files(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda corpus: corpus.files("trakcs"), "no table 'trakcs'; the tables are: videos, tracks"),
+        (lambda corpus: corpus.files("trakcs"), "no table 'trakcs'; the tables are: sources, videos"),
         (lambda corpus: corpus.blendshapes("nobody"), "no measured track nobody"),
         (lambda corpus: Corpus(corpus.store.root, 9), "no snapshot 9 .* there are: 1"),
     ],
