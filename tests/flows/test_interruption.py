@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,11 +122,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+def resize(disk: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+
+
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_after_making_room_the_run_goes_on(
-    small_disk: Path, assets: Callable[[str], Path], facescribe: Facescribe, answers: AnswerServer
+@pytest.mark.timeout(600)
+def test_a_full_disk_is_told_the_corpus_stays_as_it_was_and_after_making_room_the_run_goes_on(
+    small_disk: Path, assets: Callable[[str], Path], tmp_path: Path, facescribe: Facescribe, answers: AnswerServer
 ) -> None:
-    root, source = small_disk / "corpus", assets("WolfgangLanger_Pexels.mp4")
+    root, source = small_disk / "corpus", tmp_path / "videos"
+    source.mkdir()
+    shutil.copy(assets("WolfgangLanger_Pexels.mp4"), source)
     full = facescribe("build", source, "--root", root, *server_arguments(answers))
     assert full.returncode == 1
     assert "no space left on the disk; what was finished is kept" in full.stderr
@@ -133,10 +141,23 @@ def test_a_full_disk_is_told_and_after_making_room_the_run_goes_on(
     assert not list(root.glob("snapshots/*"))
     assert not list(root.glob("tmp/*"))
 
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    resize(small_disk, "200m")
     again = facescribe("build", source, "--root", root, *server_arguments(answers))
     assert again.returncode == 0, again.stderr
-    assert len(content(root)["descriptions"]) == 1
+    before = content(root)
+    assert len(before["descriptions"]) == 1
+
+    shutil.copy(assets("single_face.mp4"), source)
+    resize(small_disk, f"{shutil.disk_usage(small_disk).used + (1 << 20)}")
+    full = facescribe("build", source, "--root", root, *server_arguments(answers))
+    assert full.returncode == 1
+    assert "no space left on the disk" in full.stderr
+    assert content(root) == before
+    assert facescribe("check", "--root", root).returncode == 0
+
+    resize(small_disk, "200m")
+    assert facescribe("build", source, "--root", root, *server_arguments(answers)).returncode == 0
+    assert len(content(root)["descriptions"]) == 2
 
 
 @pytest.mark.slow
