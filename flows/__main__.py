@@ -315,6 +315,8 @@ def main() -> None:
 
 def _foreseen(error: Exception) -> tuple[str, int]:
     """The line and the exit code of an error that a user can mend; any other is raised again."""
+    import pyarrow as pa
+
     from pipeline.assets import AssetError  # all here, so that `--help` does not load them
     from pipeline.backfill import BackfillError
     from pipeline.descriptions.duplicates import DuplicateAlarm
@@ -366,6 +368,8 @@ def _foreseen(error: Exception) -> tuple[str, int]:
         if error.errno == errno.ENOSPC or "[errno 28]" in str(error):  # Arrow tells it in words only
             return "no space left on the disk; what was finished is kept: free some and run the same command", FAILED
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED
+    if isinstance(error, pa.ArrowInvalid):
+        return f"a file of the corpus cannot be read ({error}): `facescribe check` says which, and what to do", FAILED
     raise error
 
 

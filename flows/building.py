@@ -67,7 +67,8 @@ def build(
     try:
         with progress_bars():
             store = Store.open_or_create(root, buckets)
-            walk = open_walk(store, source, what, annotations)
+            with store.in_use():  # what the listing remembers may name no video that is being taken down
+                walk = open_walk(store, source, what, annotations)
             is_done = walk.is_done()
         if not is_done:
             from pipeline.plan import plan_walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,8 +213,7 @@ class Walk:
         """
         from pipeline.descriptions.duplicates import MAX_SHARE, refuse_duplicates
 
-        refined = [receipt for receipt in self.receipts if receipt.stage == REFINE_DESCRIPTIONS.name]
-        if any(self.before(receipt.stage, receipt.bucket) != receipt for receipt in refined):  # else judged before
+        if self._refined(self.receipts) != self._refined(self._before.values()):  # else they were judged before
             max_share = MAX_SHARE if max_duplicate_share is None else max_duplicate_share
             refuse_duplicates(self._texts(), max_share=max_share)
         return snapshots.commit(
@@ -226,6 +225,12 @@ class Walk:
             made_with={stage.name: stage.made_with(self.config.of(stage)) for stage in WALK},
             software=software(),
         )
+
+    @staticmethod
+    def _refined(receipts: Iterable[Receipt]) -> set[str]:
+        """The files of all texts."""
+        files = [receipt.files.get(DESCRIPTIONS.name) for receipt in receipts]
+        return {file.path for file in files if file is not None}
 
     def _texts(self) -> list[DescribedText]:
         """Every text that would be committed, and what its model was told of."""
