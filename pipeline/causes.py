@@ -5,9 +5,11 @@ The same rule says before a run why it will compute something (`plan.py`) and af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from schemas.videos import ANNOTATIONS
 
 CAUSES: dict[str, str] = {
     "new_video": "the source holds a video that it did not hold",
@@ -53,6 +55,14 @@ _BY_FIELD = {
 
 _FIRST = ("version_raised", "weights_changed", "engine_changed", "prompt_changed", "config_changed")
 """Of several differences the one that is told, the most telling first."""
+
+
+def cause_of_source(columns: Collection[str]) -> Cause:
+    """Why the row of SOURCES of a video that was there before is another, given the columns that differ."""
+    said = ", ".join(field.name for field in ANNOTATIONS if field.name in columns)
+    if not {"path", "other_paths"}.isdisjoint(columns):
+        return Cause("moved", said)
+    return Cause("changed_label", said) if said else Cause("changed_video", "it can or cannot be read")
 
 
 def cause_of_stage(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Cause | None:

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.causes import Cause, cause_of_stage
+from pipeline.causes import Cause, cause_of_source, cause_of_stage
 from pipeline.stage import Stage
 from pipeline.store import Receipt
 from pipeline.videos.sources import UNREAD
 from pipeline.walk import LIST_SOURCES, WALK, Walk, producer_of
 from schemas.ledger import LEDGER
-from schemas.videos import ANNOTATIONS, SOURCES
+from schemas.videos import SOURCES
 
 Certainty = Literal["will", "may", "about"]
 CERTAINTIES: dict[str, str] = {
@@ -447,13 +447,6 @@ class _History:
                     totals["source_bytes"] += pc.sum(sizes).as_py() or 0
             self._totals = dict(totals)
         return self._totals
-
-
-def cause_of_source(names: Iterable[str]) -> Cause:
-    """Why a video's row of SOURCES is another than it was, given the columns that differ."""
-    if annotated := [field.name for field in ANNOTATIONS if field.name in names]:
-        return Cause("changed_label", ", ".join(annotated))
-    return Cause("moved")
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

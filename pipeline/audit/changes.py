@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.audit.diversity import words_of
 from pipeline.audit.drift import similarity
-from pipeline.causes import Cause, cause_of_stage, cause_of_unit
+from pipeline.causes import Cause, cause_of_source, cause_of_stage, cause_of_unit
 from pipeline.inspection.corpus import LONG_COLUMNS, Corpus
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage
@@ -349,15 +349,12 @@ def _cause_of_source(was: dict[str, Any] | None, now: dict[str, Any] | None, els
         if other is not None:
             return Cause("changed_video", "other bytes under the same path")
         return Cause("new_video") if was is None else Cause("removed", "no longer in the source")
-    said = [
-        f"{field.name}: {was.get(field.name)} -> {now.get(field.name)}"
-        for field in ANNOTATIONS
-        if was.get(field.name) != now.get(field.name)
-    ]
-    if _paths(was) == _paths(now):
-        return Cause("changed_label", ", ".join(said)) if said else Cause("changed_video", "it can or cannot be read")
-    moved = f"{' and '.join(_paths(was))} -> {' and '.join(_paths(now))}"
-    return Cause("moved", ", ".join([moved, *said]))
+    cause = cause_of_source([name for name in now if now[name] != was.get(name)])
+    names = [field.name for field in ANNOTATIONS]
+    told = [f"{name}: {was.get(name)} -> {now.get(name)}" for name in names if was.get(name) != now.get(name)]
+    if cause.name == "moved":
+        told = [f"{' and '.join(_paths(was))} -> {' and '.join(_paths(now))}", *told]
+    return Cause(cause.name, ", ".join(told) or cause.detail)
 
 
 # --- as one dataframe
