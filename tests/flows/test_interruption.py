@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.inspection.corpus import Corpus
 from tests.answer_server import AnswerServer
 from tests.flows.conftest import CommandLine, content, server_arguments
 
@@ -97,18 +98,25 @@ def test_ctrl_c_finishes_the_shards_under_way_says_so_and_leaves_no_server(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_of_two_builds_at_once_one_commits_and_the_other_is_told_waits_and_finds_it_done(
     clips: Path, tmp_path: Path, start: CommandLine, facescribe: Facescribe, answers: AnswerServer
 ) -> None:
     root = tmp_path / "corpus"
-    both = [start("build", clips, "--root", root, *server_arguments(answers)) for _ in range(2)]
-    ended = [(*process.communicate(timeout=240), process.returncode) for process in both]
-    assert [code for _, _, code in ended] == [0, 0], ended
-    (told,) = (errors for _, errors, _ in ended if "waiting for its end" in errors)
-    assert f"{root} is worked on by build-corpus " in told
-    assert sorted("units computed: nothing" in printed for printed, _, _ in ended) == [False, True]
-    again = facescribe("build", clips, "--root", root, *server_arguments(answers))
-    assert "nothing to do: snapshot 1 is up to date" in again.stdout, again.stdout + again.stderr
+    answers.may_answer.clear()
+    first = start("build", clips, "--root", root, *server_arguments(answers))
+    wait_for(answers.asked.is_set, first)
+    second = start("build", clips, "--root", root, *server_arguments(answers))
+    assert second.stderr is not None
+    told = next(line for line in second.stderr if "waiting for its end" in line)
+    assert told.startswith(f"facescribe: {root} is worked on by build-corpus ")
+    answers.may_answer.set()
+    printed = {process: process.communicate(timeout=240)[0] for process in (first, second)}
+    assert (first.returncode, second.returncode) == (0, 0), printed
+    assert "units computed: probe_videos 4" in printed[first]
+    assert "snapshot 1 (unchanged)" in printed[second]
+    assert "units computed: nothing" in printed[second]
+    assert Corpus(root).store.snapshot_numbers() == [1]
 
 
 @pytest.fixture
