@@ -4,7 +4,7 @@
     python bench/planning.py --units 10000,100000
 
 The files of the source are real and tiny, one track to each. Ledgers, sources, descriptions and receipts are made up
-in the shape that a build leaves; the other shards are not even there, which also shows that a plan never opens one.
+in the shape that a build leaves; the other shards are one byte each, which also shows that a plan never opens one.
 Each command runs in a process of its own, `facescribe plan` and `facescribe build`, as a user runs them.
 """
 
@@ -135,7 +135,9 @@ def made_up(walk: Walk, stage: Stage[Any], bucket: int, video_ids: list[str]) ->
     files = {}
     for table in stage.writes:
         made = descriptions(video_ids, unit_ids) if table is DESCRIPTIONS else None
-        files[table.name] = written(store, table, bucket, made) if made else absent(table, bucket, key, len(unit_ids))
+        files[table.name] = (
+            written(store, table, bucket, made) if made else unread(store, table, bucket, key, len(unit_ids))
+        )
     files[LEDGER.name] = written(store, LEDGER, bucket, ledger(stage, video_ids, unit_ids))
     receipt = Receipt(stage=stage.name, bucket=bucket, key=key, files=files, num_units=len(unit_ids))
     store.write_receipt(receipt)
@@ -198,10 +200,14 @@ def written(store: Store, table: Table, bucket: int, rows: pa.Table) -> ShardFil
     return writer.file
 
 
-def absent(table: Table, bucket: int, key: str, rows: int) -> ShardFile:
-    """A shard that is named and not there."""
+def unread(store: Store, table: Table, bucket: int, key: str, rows: int) -> ShardFile:
+    """A shard that is there and is no Parquet."""
     content = hashed(f"{table.name} {bucket} {key}")
-    return ShardFile(path=f"shards/{table.name}/{bucket:04d}/{content}.parquet", rows=rows, bytes=1000 * rows)
+    file = ShardFile(path=f"shards/{table.name}/{bucket:04d}/{content}.parquet", rows=rows, bytes=1)
+    path = Path(store.path(file))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return file
 
 
 def hashed(text: str) -> str:

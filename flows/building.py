@@ -92,6 +92,9 @@ def plan(
     root: Root = DEFAULT_ROOT,
     config: Config = None,
     annotations: Annotations = None,
+    server: Server = None,
+    model: Model = None,
+    workers: Workers = None,
     buckets: Buckets = 16,
     json: Annotated[bool, typer.Option("--json", help="The whole plan as JSON.")] = False,
     read: Annotated[
@@ -114,7 +117,7 @@ def plan(
     from pipeline.walk import open_walk
 
     _refuse_missing(source)
-    what, _ = _settings(config, None, None, None)
+    what, _ = _settings(config, server, model, workers)
     with progress_bars():
         store = Store.open(root) if Store.is_at(root) else Store.not_yet(root, buckets)
         planned = plan_walk(open_walk(store, source, what, annotations, may_read=read, may_write=False))

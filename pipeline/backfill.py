@@ -59,9 +59,12 @@ def units_of(corpus: Corpus, stage: str, query: str | None = None) -> dict[int, 
 
 
 def _ids(corpus: Corpus, query: str) -> set[str]:
-    found: pa.Table = corpus.connect().sql(query).to_arrow_table()
+    answer = corpus.connect().sql(query)
+    if answer is None:
+        raise BackfillError(f"the query {query!r} gives no rows: expected a select")
+    found: pa.Table = answer.to_arrow_table()
     column = next((name for name in ID_COLUMNS if name in found.column_names), None)
-    if column is None:
-        got = ", ".join(found.column_names)
-        raise BackfillError(f"the query gives the columns {got}; expected one of {', '.join(ID_COLUMNS)}")
+    if column is None or not pa.types.is_string(found[column].type):
+        got = ", ".join(f"{field.name} ({field.type})" for field in found.schema)
+        raise BackfillError(f"the query gives the columns {got}; expected one of {', '.join(ID_COLUMNS)}, as text")
     return set(found[column].to_pylist())

@@ -17,14 +17,15 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.causes import Cause, cause_of_source, cause_of_stage
 from pipeline.stage import Stage
-from pipeline.store import Receipt
+from pipeline.store import Receipt, ShardFile
 from pipeline.videos.sources import UNREAD
 from pipeline.walk import LIST_SOURCES, WALK, Walk, producer_of
 from schemas.ledger import LEDGER
 from schemas.videos import SOURCES
 
-Certainty = Literal["will", "may", "about"]
+Certainty = Literal["will", "may", "about", "done"]
 CERTAINTIES: dict[str, str] = {
+    "done": "were computed for an earlier state of the corpus, or by a run that was broken off, and only come in",
     "will": "will be computed",
     "may": "will be computed only if what it is made from comes out otherwise than before",
     "about": "of new videos, as many as such videos had so far",
@@ -41,6 +42,9 @@ class Cost(BaseModel):
     num_tokens: float | None
     num_bytes: float | None
     """Of rows in memory, before compression."""
+
+
+NOTHING = Cost(work_s=0.0, num_tokens=0.0, num_bytes=0.0)
 
 
 class Work(BaseModel):
@@ -68,8 +72,8 @@ class StagePlan(BaseModel):
     """Units of videos that are no longer there."""
     work: list[Work]
 
-    def num(self, certainty: Certainty) -> int:
-        """Units of one certainty."""
+    def num(self, certainty: str) -> int:
+        """Units of one of CERTAINTIES."""
         return sum(work.num_units for work in self.work if work.certainty == certainty)
 
 
@@ -83,13 +87,12 @@ class Plan(BaseModel):
     num_sources: int
     num_unread: int
     """Files that are new or changed and were not read, so that copies and moved files among them count as new."""
+    is_empty: bool
+    """Whether a run would leave the corpus as it is."""
+    num_leaving: int
+    """Videos of the newest snapshot that are no longer in the source."""
     stages: list[StagePlan]
     notes: list[str]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether a run would leave the corpus as it is."""
-        return self.snapshot is not None and not any(stage.work or stage.num_removed for stage in self.stages)
 
     def cost(self, *certainties: Certainty) -> Cost:
         """Of all stages together; what has no history is not in it."""
@@ -107,10 +110,16 @@ class Plan(BaseModel):
         if self.is_empty:
             return f"nothing to do: {self.num_sources:,} files are as snapshot {self.snapshot} knows them"
         sure, most = self.cost("will", "about"), self.cost("will", "about", "may")
-        counts = {name: sum(stage.num(name) for stage in self.stages) for name in ("will", "about", "may")}
-        units = f"{counts['will']:,} units to compute"
+        counts = {name: sum(stage.num(name) for stage in self.stages) for name in CERTAINTIES}
+        units = f"{self.num_leaving:,} videos leave; " if self.num_leaving else ""
+        units += f"{counts['done']:,} units come in that are computed already; " if counts["done"] else ""
+        units += f"{counts['will']:,} units to compute"
         units += f", about {counts['about']:,} more of new videos" if counts["about"] else ""
         units += f", {counts['may']:,} more if what they are made from changes" if counts["may"] else ""
+        if sure.work_s is None and counts["will"] + counts["about"] == 0:
+            return units + (
+                f"; at most {_time(most.work_s)}, {_count(most.num_tokens)} tokens" if counts["may"] else ""
+            )
         if sure.work_s is None:
             return f"{units}; what it costs is not known: the corpus has no history"
         words = f"{units}; some {_time(sure.work_s)} of work, {_count(sure.num_tokens)} tokens"
@@ -154,12 +163,12 @@ def compare(plan: Plan, done: Mapping[str, StageReport]) -> list[Compared]:
     compared = []
     for stage in plan.stages:
         report = done[stage.stage]
-        sure = [work.cost for work in stage.work if work.certainty != "may"]
+        sure = [work.cost for work in stage.work if work.certainty in ("will", "about")]
         compared.append(
             Compared(
                 stage=stage.stage,
                 planned=stage.num("will") + stage.num("about"),
-                at_most=sum(work.num_units for work in stage.work),
+                at_most=sum(work.num_units for work in stage.work if work.certainty != "done"),
                 computed=report.num_computed,
                 planned_work_s=_sum(cost.work_s for cost in sure),
                 work_s=report.work_s,
@@ -239,6 +248,7 @@ class _Planner:
         self._new: dict[str, tuple[str, int]] = {}
         """Path and size of each new video."""
         self._removed_paths: set[str] = set()
+        self._num_leaving = 0
         made_with = walk.previous.made_with if walk.previous else {}
         self._of_stage = {
             stage.name: cause_of_stage(made_with.get(stage.name), stage.made_with(walk.config.of(stage)))
@@ -254,7 +264,7 @@ class _Planner:
             is_known = settled.issuperset(producer_of(read.table) for read in stage.reads)
             if is_known and self._walk.is_settled(stage, bucket):
                 settled.add(stage.name)
-                touched[stage.name] = self._made_otherwise(stage, bucket)
+                touched[stage.name] = self._come_in(stage, bucket, new, of_sources)
                 continue
             found = self._walk.find(stage, bucket) if is_known else None
             self._expected[stage.name].new_videos += [] if found else new
@@ -272,6 +282,7 @@ class _Planner:
         new = [video_id for video_id in now if video_id not in was]
         self._new.update({video_id: (now[video_id]["path"], now[video_id]["size_bytes"]) for video_id in new})
         gone = was.keys() - now.keys()
+        self._num_leaving += len(gone)
         self._removed_paths.update(was[video_id]["path"] for video_id in gone)
         touched = _Touched()
         for video_id in was.keys() & now.keys():
@@ -290,6 +301,8 @@ class _Planner:
         if receipt is None or LEDGER.name not in receipt.files:
             return result
         of_stage = None if found else self._of_stage[stage.name]
+        if not self._store.holds(receipt):
+            of_stage = Cause("unrecorded", "a file was lost")
         sources = [(read, touched[producer_of(read.table)]) for read in stage.reads]
         generations = self._store.generations(stage.name, bucket)
         is_quiet = not (gone or of_stage or receipt.num_transient or generations)
@@ -332,21 +345,31 @@ class _Planner:
                 return upstream.causes[same], "will" if read.table is SOURCES else "may"
         return None, "will"
 
-    def _made_otherwise(self, stage: Stage[Any], bucket: int) -> _Touched:
-        """Units of a finished shard that came out otherwise than in the snapshot."""
+    def _come_in(self, stage: Stage[Any], bucket: int, new: Sequence[str], of_sources: _Touched) -> _Touched:
+        """Expect what a finished shard brings in that is not as in the snapshot; which of its units are otherwise."""
         before, now = self._walk.before(stage.name, bucket), self._walk.find(stage, bucket)
-        if before is None or now is None or before.files.get(LEDGER.name) == now.files.get(LEDGER.name):
+        old, there = (receipt.files.get(LEDGER.name) if receipt else None for receipt in (before, now))
+        if old == there:
             return _Touched()
+        expected, was, came = self._expected[stage.name], self._outputs(old), self._outputs(there)
+        expected.num_removed += len(was.keys() - came.keys())
+        of_new = dict.fromkeys(new, Cause("new_video"))
+        causes = {}
+        for unit, (video_id, output) in came.items():
+            if unit not in was or was[unit][1] != output:
+                known = of_new.get(video_id) or of_sources.causes.get(video_id) or self._of_stage[stage.name]
+                causes[unit] = known or Cause("input_changed")
+                expected.existing[causes[unit], "done"] += 1
         every = frozenset(field.name for table in stage.writes for field in table.columns)
-        was, came = self._outputs(before), self._outputs(now)
-        causes = {unit: Cause("input_changed") for unit in was.keys() & came.keys() if was[unit] != came[unit]}
         return _Touched(causes, dict.fromkeys(causes, every))
 
-    def _outputs(self, receipt: Receipt) -> dict[str, str | None]:
-        if LEDGER.name not in receipt.files:
+    def _outputs(self, ledger: ShardFile | None) -> dict[str, tuple[str, str | None]]:
+        """Of each unit its video, and the hash of what came out."""
+        if ledger is None:
             return {}
-        columns = self._store.read(receipt.files[LEDGER.name], ["unit_id", "output_key"])
-        return dict(zip(*columns.to_pydict().values(), strict=True))
+        lines = self._store.read(ledger, ["unit_id", "video_id", "output_key"]).to_pydict()
+        pairs = zip(lines["video_id"], lines["output_key"], strict=True)
+        return dict(zip(lines["unit_id"], pairs, strict=True))
 
     def plan(self) -> Plan:
         """What was expected, with what it would cost."""
@@ -358,6 +381,8 @@ class _Planner:
                 f"new or changed files that were not read: {num_unread:,}; copies and moved files among them count as "
                 "new, and a build may find less to do"
             )
+            if self._store.denied().hashes:
+                notes.append("among them may be videos that were taken down: these stay out")
         num_units = {LIST_SOURCES: float(len(self._new))}
         stages = []
         for stage in WALK:
@@ -366,7 +391,15 @@ class _Planner:
             stages.append(self._stage_plan(stage, history[stage.name], num_units[stage.name]))
         num_sources = sum(rows.num_rows for rows in self._walk.sources.values())
         snapshot = self._walk.previous.number if self._walk.previous else None
-        return Plan(snapshot=snapshot, num_sources=num_sources, num_unread=num_unread, stages=stages, notes=notes)
+        return Plan(
+            snapshot=snapshot,
+            num_sources=num_sources,
+            num_unread=num_unread,
+            is_empty=self._walk.is_done(),
+            num_leaving=self._num_leaving,
+            stages=stages,
+            notes=notes,
+        )
 
     def _stage_plan(self, stage: Stage[Any], history: _History, num_new: float) -> StagePlan:
         expected = self._expected[stage.name]
@@ -391,7 +424,7 @@ class _Planner:
                 detail=cause.detail,
                 certainty=certainty,
                 num_units=count,
-                cost=history.cost_of_units(count),
+                cost=NOTHING if certainty == "done" else history.cost_of_units(count),
             )
             for (cause, certainty), count in expected.existing.items()
         ]

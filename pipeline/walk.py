@@ -28,7 +28,7 @@ from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
 from pipeline.videos.annotations import read_annotations
 from pipeline.videos.config import VideoConfig
-from pipeline.videos.sources import UNREAD, list_source, unmatched
+from pipeline.videos.sources import UNREAD, Memory, contradicted, list_source, unmatched
 from pipeline.videos.stage import PROBE_VIDEOS
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.table import Table
@@ -290,14 +290,17 @@ def open_walk(
         AnnotationError: the table of annotations cannot be used.
     """
     said = read_annotations(annotations) if annotations is not None else {}
-    sources, memory = list_source(source, store.read_memory(source), said, may_read=may_read)
+    known = store.read_memory(source)
+    sources, memory = list_source(source, known, said, may_read=may_read, leave_out=store.root)
     notes = []
     if not may_read:
-        sources, num_guessed = _guess_unread(sources, store)
+        sources, num_guessed = _guess_unread(sources, store, known)
         if num_guessed:
             notes.append(f"files not read that count as unchanged, by path and size: {num_guessed:,}")
     if strangers := unmatched(said, sources):
         notes.append(f"annotated files that are not in {source}: {len(strangers)}, the first is {strangers[0]!r}")
+    if torn := contradicted(said, sources):
+        notes.append(f"copies that are annotated otherwise, so that none of it is taken: {len(torn)}, {torn[0]}")
     denied = store.denied()
     if is_denied := [denied.holds(video_id) for video_id in sources["video_id"].to_pylist()]:
         if any(is_denied):
@@ -311,8 +314,8 @@ def open_walk(
     return Walk(store, sources, config, notes)
 
 
-def _guess_unread(sources: pa.Table, store: Store) -> tuple[pa.Table, int]:
-    """Give files that were not read the ids that files of their paths and sizes had in the newest snapshot."""
+def _guess_unread(sources: pa.Table, store: Store, memory: Memory) -> tuple[pa.Table, int]:
+    """Give files that were never listed here the ids that the newest snapshot has for their paths and sizes."""
     rows, previous = sources.to_pylist(), snapshots.newest(store)
     if previous is None or not any(row["video_id"].startswith(UNREAD) for row in rows):
         return sources, 0
@@ -324,7 +327,7 @@ def _guess_unread(sources: pa.Table, store: Store) -> tuple[pa.Table, int]:
     num_guessed = 0
     for row in rows:
         video_id = known.get((row["path"], row["size_bytes"]))
-        if row["video_id"].startswith(UNREAD) and video_id and video_id not in listed:
+        if row["video_id"].startswith(UNREAD) and row["path"] not in memory and video_id and video_id not in listed:
             row["video_id"], num_guessed = video_id, num_guessed + 1
     return SOURCES.rows(sorted(rows, key=lambda row: row["video_id"])), num_guessed
 

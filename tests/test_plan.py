@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -233,7 +235,7 @@ def test_a_backfill_of_refusals_takes_the_videos_of_a_query(place: Path) -> None
     ("stage", "query", "words"),
     [
         ("extract_trakcs", None, "no stage 'extract_trakcs'; the stages are: probe_videos"),
-        ("extract_tracks", "select path from videos", "the query gives the columns path; expected one of unit_id"),
+        ("extract_tracks", "select path from videos", "the query gives the columns path .string.; expected one of unit_id"),
     ],
 )
 def test_a_wrong_backfill_is_told(place: Path, stage: str, query: str | None, words: str) -> None:
@@ -249,3 +251,57 @@ def test_a_plan_held_against_the_run(place: Path) -> None:
     done = dict.fromkeys(STAGES, nothing) | {"refine_descriptions": nothing.model_copy(update={"num_computed": 2})}
     (last,) = (one for one in compare(plan, done) if one.planned or one.computed)
     assert (last.stage, last.planned, last.at_most, last.computed) == ("refine_descriptions", 2, 2, 2)
+
+
+def test_an_earlier_state_comes_in_again_without_work_and_is_told(place: Path) -> None:
+    """What is there as a finished shard costs nothing, and changes the corpus all the same."""
+    videos = place / "videos"
+    more = videos / "more.mp4"
+    more.write_bytes((videos / "talk.mp4").read_bytes() + b"another ending")
+    grown = build(place)
+    assert grown.plan.num_leaving == 0
+    more.unlink()
+    back = build(place)
+    assert not back.plan.is_empty
+    assert {s.stage: s.num_removed for s in back.plan.stages} == dict.fromkeys(STAGES, 1)
+    assert back.plan.summary() == "1 videos leave; 0 units to compute"
+    assert computed(back) == {}
+    more.write_bytes((videos / "talk.mp4").read_bytes() + b"another ending")
+    again = build(place)
+    assert planned(again.plan) == {stage: {("new_video", "done", 1)} for stage in STAGES}
+    assert again.plan.summary() == "6 units come in that are computed already; 0 units to compute"
+    assert computed(again) == {}
+
+
+def test_a_config_that_was_there_before_is_not_nothing_to_do(place: Path) -> None:
+    build(place, BuildConfig(descriptions=RefineConfig(temperature=0.5)))
+    back = build(place)
+    assert not back.plan.is_empty
+    assert computed(back) == {}
+
+
+def test_lost_files_are_planned_as_such(place: Path) -> None:
+    for kind in ("shards/actions", "receipts/measure_actions"):
+        shutil.rmtree(place / "corpus" / kind)
+    after = build(place)
+    assert planned(after.plan)["measure_actions"] == {("unrecorded", "will", 2)}
+    assert computed(after) == {"measure_actions": 2}
+
+
+def test_a_changed_file_of_the_same_size_is_not_taken_for_unchanged(place: Path) -> None:
+    root, notes = place / "corpus", place / "videos" / "notes.mp4"
+    long_ago = time.time() - 3600
+    os.utime(notes, (long_ago, long_ago))
+    build(place)
+    notes.write_bytes(notes.read_bytes()[::-1])
+    plan = plan_walk(open_walk(Store.open(root), place / "videos", asking_by_rule(), may_read=False, may_write=False))
+    assert planned(plan)["probe_videos"] == {("changed_video", "will", 1)}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("", "gives no rows: expected a select"), ("select [video_id] as video_id from videos", "as text")],
+)
+def test_a_query_that_gives_no_ids_is_told(place: Path, query: str, words: str) -> None:
+    with pytest.raises(BackfillError, match=words):
+        ask_anew(Corpus(place / "corpus"), "extract_tracks", query)

@@ -188,7 +188,8 @@ class Corpus:
         Raises:
             duckdb.Error: the query is wrong; the message says where.
         """
-        return pd.DataFrame(self.connect().sql(query).df())
+        answer = self.connect().sql(query)
+        return pd.DataFrame() if answer is None else pd.DataFrame(answer.df())
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection in memory with one view per table over its Parquet files."""

@@ -33,6 +33,8 @@ def read_annotations(path: Path) -> Annotations:
     keys = [name for name in ("video_id", "path") if name in table.column_names]
     if len(keys) != 1:
         raise AnnotationError(f"{path}: expected one of the columns path and video_id, got: {_names(table)}")
+    if len(set(table.column_names)) < table.num_columns:
+        raise AnnotationError(f"{path}: a column is there twice: {_names(table)}")
     for name in table.column_names:
         if name not in (*keys, *NAMES):
             near = difflib.get_close_matches(name, NAMES, n=1)
@@ -45,7 +47,11 @@ def read_annotations(path: Path) -> Annotations:
             raise AnnotationError(f"{path}: row {number + 1} has no {keys[0]}")
         if key in found:
             raise AnnotationError(f"{path}: {keys[0]} {key!r} is there twice, again in row {number + 1}: keep one")
-        found[key] = {name: value or None for name, value in row.items()}
+        found[key] = {name: (value or "").strip() or None for name, value in row.items()}
+        if (label := found[key].get("label")) and label.isdecimal():
+            raise AnnotationError(
+                f"{path}: row {number + 1} has the label {label!r}: give names, never numbers"
+            )
     return found
 
 

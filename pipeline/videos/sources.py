@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import progress
-from pipeline.videos.annotations import Annotations
+from pipeline.videos.annotations import NAMES, Annotations
 from pipeline.videos.paths import path_text
 from schemas.videos import SOURCES
 
@@ -49,6 +49,7 @@ def list_source(
     annotations: Annotations = NO_ANNOTATIONS,
     *,
     may_read: bool = True,
+    leave_out: Path | None = None,
 ) -> tuple[pa.Table, Memory]:
     """Hash every file of `source` (a folder, searched whole, or one file) into SOURCES, in id order.
 
@@ -56,17 +57,20 @@ def list_source(
     returned beside the table is the memory for the next one.
 
     `annotations` are put beside the files that they name. With `may_read` off no file is opened: one that memory does
-    not know gets an id that begins with UNREAD, which stands for it until it is read.
+    not know gets an id that begins with UNREAD, which stands for it until it is read. `leave_out` is a folder below the
+    source that is not looked at: the corpus itself.
 
     Names that begin with a dot are not looked at. Files of equal bytes are one row with several paths. A file that
     cannot be read is a row too, with the reason, so that it ends among the rejects and not in silence.
 
     Raises:
-        SourceError: the path does not exist, or holds no file.
+        SourceError: the path does not exist, holds no file, or lies in what is to be left out.
     """
     if not source.exists():
         raise SourceError(f"no such file or folder: {source}")
-    names = _files_under(source) if source.is_dir() else [source.name]
+    if leave_out is not None and source.resolve().is_relative_to(leave_out.resolve()):
+        raise SourceError(f"{source} lies in the corpus at {leave_out}: give a source or a --root outside of it")
+    names = _files_under(source, leave_out) if source.is_dir() else [source.name]
     if not names:
         raise SourceError(f"no files in {source}: give a folder that holds videos, or one video file")
     folder = source_folder(source)
@@ -85,11 +89,23 @@ def list_source(
 
 
 def _annotation(row: Mapping[str, Any], annotations: Annotations) -> dict[str, str | None]:
-    """What is said of a video, by its id or by the first of its paths that is named."""
+    """What is said of a video by its id and by each of its paths; of what they disagree on, nothing is said."""
+    said: dict[str, set[str]] = {}
     for key in (row["video_id"], row["path"], *row["other_paths"]):
-        if key in annotations:
-            return annotations[key]
-    return {}
+        for name, value in annotations.get(key, {}).items():
+            said.setdefault(name, set()).update([] if value is None else [value])
+    return {name: next(iter(values)) if len(values) == 1 else None for name, values in said.items()}
+
+
+def contradicted(annotations: Annotations, sources: pa.Table) -> list[str]:
+    """Videos whose copies are annotated otherwise, in words: `a.mp4 and b.mp4: label`."""
+    found = []
+    for row in sources.to_pylist() if annotations else ():
+        keys = [key for key in (row["video_id"], row["path"], *row["other_paths"]) if key in annotations]
+        for name in NAMES if len(keys) > 1 else ():
+            if len({annotations[key].get(name) for key in keys} - {None}) > 1:
+                found.append(f"{' and '.join(keys)}: {name}")
+    return found
 
 
 def unmatched(annotations: Annotations, sources: pa.Table) -> list[str]:
@@ -100,13 +116,16 @@ def unmatched(annotations: Annotations, sources: pa.Table) -> list[str]:
     return sorted(annotations.keys() - named)
 
 
-def _files_under(folder: Path) -> list[str]:
+def _files_under(folder: Path, leave_out: Path | None) -> list[str]:
     """Names of files below a folder, as strings: a Path for each would take half the time of a large listing."""
     found: list[str] = []
     closed: list[str] = []  # folders that may not be listed: each is one row, so that it is not passed over in silence
     walk = os.walk(folder, onerror=lambda error: closed.append(os.path.relpath(error.filename, folder)))
+    root = leave_out.resolve() if leave_out else None
     for parent, folders, names in walk:  # follows no symbolic link to a folder, so no loop
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if root is not None and root.name in folders and Path(parent, root.name).resolve() == root:
+            folders.remove(root.name)
         below = os.path.relpath(parent, folder)
         begin = "" if below == os.curdir else f"{below}/"
         found += [begin + name for name in sorted(names) if not name.startswith(".")]

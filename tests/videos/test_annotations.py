@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.videos.annotations import AnnotationError, Annotations, read_annotations
-from pipeline.videos.sources import UNREAD, list_source, unmatched
+from pipeline.videos.sources import UNREAD, contradicted, list_source, unmatched
 
 
 def written(folder: Path, text: str) -> Path:
@@ -43,6 +43,8 @@ def test_parquet_by_video_id(tmp_path: Path) -> None:
         ("path,age\na,b\n", "unknown column 'age'; known: path, label, split, group, licence, consent"),
         ("path,label\n,b\n", "row 1 has no path"),
         ("path,label\na,b\na,c\n", "path 'a' is there twice, again in row 2: keep one"),
+        ("path,label,label\na,b,c\n", "a column is there twice"),
+        ("path,label\na,3\n", "row 1 has the label '3': give names, never numbers"),
         ("", "is neither CSV in UTF-8 with a header nor Parquet"),
     ],
 )
@@ -82,3 +84,16 @@ def test_a_listing_that_may_not_read_opens_no_file(tmp_path: Path) -> None:
     (row,) = list_source(tmp_path, {}, may_read=False)[0].to_pylist()
     assert row["video_id"].startswith(UNREAD)
     assert row["size_bytes"] == 3
+
+
+def test_of_what_copies_are_said_to_be_otherwise_nothing_is_taken(tmp_path: Path) -> None:
+    for name in ("a.mp4", "copy.mp4"):
+        (tmp_path / name).write_bytes(b"one")
+    said: Annotations = {
+        "a.mp4": {"label": "joy", "licence": "CC0", "consent": "signed"},
+        "copy.mp4": {"label": "joy", "licence": None, "consent": "withdrawn"},
+    }
+    sources, _ = list_source(tmp_path, {}, said)
+    (row,) = sources.to_pylist()
+    assert (row["label"], row["licence"], row["consent"]) == ("joy", "CC0", None)
+    assert contradicted(said, sources) == ["a.mp4 and copy.mp4: consent"]

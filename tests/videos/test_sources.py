@@ -106,3 +106,14 @@ def test_a_folder_that_may_not_be_listed_is_a_row(folder: Path, monkeypatch: pyt
 def test_a_name_that_is_no_utf8_is_stored_as_text(folder: Path) -> None:
     (folder / os.fsdecode(b"\xff.mp4")).write_bytes(b"seven")
     assert "\\xFF.mp4" in listed(folder)
+
+
+def test_a_corpus_within_its_source_is_left_out_and_a_source_within_its_corpus_refused(folder: Path) -> None:
+    root = folder / "a" / "corpus"
+    (root / "shards").mkdir(parents=True)
+    (root / "corpus.json").write_text("{}")
+    table, _ = list_source(folder, {}, leave_out=root)
+    assert not [path for path in table["path"].to_pylist() if "corpus" in path]
+    for source in (root, root / "shards", root / "corpus.json"):
+        with pytest.raises(SourceError, match="lies in the corpus at"):
+            list_source(source, {}, leave_out=root)
