@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from pipeline.plan import Plan, compare, plan_walk
 from pipeline.store import Store
 from pipeline.walk import WALK, BuildConfig, open_walk
 from schemas.corpus import TABLES
-from tests.real_corpus import Built, asking_by_rule, build_without_scheduler
+from tests.real_corpus import Built, asking_by_rule, build_without_scheduler, cut_clip
 
 STAGES = [stage.name for stage in WALK]
 
@@ -235,7 +236,11 @@ def test_a_backfill_of_refusals_takes_the_videos_of_a_query(place: Path) -> None
     ("stage", "query", "words"),
     [
         ("extract_trakcs", None, "no stage 'extract_trakcs'; the stages are: probe_videos"),
-        ("extract_tracks", "select path from videos", "the query gives the columns path .string.; expected one of unit_id"),
+        (
+            "extract_tracks",
+            "select path from videos",
+            "the query gives the columns path .string.; expected one of unit_id",
+        ),
     ],
 )
 def test_a_wrong_backfill_is_told(place: Path, stage: str, query: str | None, words: str) -> None:
@@ -305,3 +310,41 @@ def test_a_changed_file_of_the_same_size_is_not_taken_for_unchanged(place: Path)
 def test_a_query_that_gives_no_ids_is_told(place: Path, query: str, words: str) -> None:
     with pytest.raises(BackfillError, match=words):
         ask_anew(Corpus(place / "corpus"), "extract_tracks", query)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_happens_to_a_source_the_build_keeps_to_the_plan(
+    seed: int, assets: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Random files come, go, move and are labelled, and a draft's length changes to and fro."""
+    drawn, pool, videos, labels = Random(seed), tmp_path / "pool", tmp_path / "videos", tmp_path / "labels.csv"
+    videos.mkdir()
+    for number in range(4):
+        cut_clip(assets("carphone_pristine.mp4"), pool / f"{number}.mp4", first=5 * number)
+    (pool / "notes.mp4").write_bytes(b"not a video")
+    annotations, config = None, BuildConfig()
+    for step in range(15):
+        there = sorted(videos.iterdir())
+        match drawn.choice(["come", "come", "go", "move", "label", "length"]) if there else "come":
+            case "come":
+                file = drawn.choice(sorted(pool.iterdir()))
+                shutil.copy(file, videos / f"{drawn.randrange(9)}-{file.name}")
+            case "go" if len(there) > 1:
+                drawn.choice(there).unlink()
+            case "move":
+                drawn.choice(there).rename(videos / f"moved-{drawn.randrange(99)}.mp4")
+            case "label":
+                lines = [f"{path.name},{drawn.choice(['joy', 'fear', ''])}" for path in there]
+                labels.write_text("\n".join(["path,label", *lines]))
+                annotations = labels
+            case "length":
+                drafts = config.drafts.model_copy(update={"max_events": drawn.choice([1, 6])})
+                config = BuildConfig(drafts=drafts)
+        before = Store.open(tmp_path / "corpus").snapshot_numbers() if step else []
+        after = build_without_scheduler(videos, tmp_path / "corpus", config, annotations)
+        assert after.plan.is_empty == (Store.open(tmp_path / "corpus").snapshot_numbers() == before)
+        for stage in after.plan.stages:
+            sure, most = stage.num("will"), sum(stage.num(word) for word in ("will", "about", "may"))
+            assert sure <= after.computed[stage.stage] <= most, (step, stage)
