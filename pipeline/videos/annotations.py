@@ -49,9 +49,7 @@ def read_annotations(path: Path) -> Annotations:
             raise AnnotationError(f"{path}: {keys[0]} {key!r} is there twice, again in row {number + 1}: keep one")
         found[key] = {name: (value or "").strip() or None for name, value in row.items()}
         if (label := found[key].get("label")) and label.isdecimal():
-            raise AnnotationError(
-                f"{path}: row {number + 1} has the label {label!r}: give names, never numbers"
-            )
+            raise AnnotationError(f"{path}: row {number + 1} has the label {label!r}: give names, never numbers")
     return found
 
 
