@@ -30,7 +30,7 @@ from schemas.corpus import TABLES
 from schemas.ledger import DONE, LEDGER, REFUSED
 from schemas.rejects import REJECTS
 from schemas.table import SchemaError, Table
-from schemas.videos import SOURCES
+from schemas.videos import SOURCES, VIDEOS
 
 MAKE_ANEW = "`facescribe check --forget-damaged` removes it, and the next build makes it anew"
 OLDER = "only older snapshots name it, and no build makes it anew: let `facescribe gc` delete those snapshots"
@@ -139,6 +139,7 @@ class _Check:
             snapshot = read[number]
             if snapshot is not None:
                 self._snapshot(snapshot, is_newest=number == newest)
+        self._refuse_denied(listed)
         self._beside()
         return CheckReport(
             snapshots=wanted,
@@ -190,7 +191,6 @@ class _Check:
             self._tell(where, f"counts {counts}, as its receipts say", snapshot.counts, mend)
         if all(self._sound[file.path] for file in files) and reasons != Counter(snapshot.rejects):
             self._tell(where, f"rejects {dict(reasons)}, as its shards say", snapshot.rejects, mend)
-        self._refuse_denied(snapshot, is_newest=is_newest)
 
     def _receipt_on_disk(self, receipt: Receipt) -> None:
         name = f"receipts/{receipt.stage}/{receipt.bucket:04d}-{receipt.key}.json"
@@ -391,14 +391,24 @@ class _Check:
                 damaged = tuple(file.path for file in owner.files.values())
                 self._tell(where, expected, got, table=LEDGER.name, bucket=bucket, damaged=damaged)
 
-    def _refuse_denied(self, snapshot: Snapshot, *, is_newest: bool) -> None:
+    def _refuse_denied(self, numbers: Iterable[int]) -> None:
+        """Of every snapshot that is listed: a take-down that was broken off may have left the video in older ones."""
         denied = self._store.denied()
-        for file in snapshot.files(SOURCES.name) if denied.hashes and is_newest else ():
-            if self._sound[file.path]:
-                ids = self._store.read(file, ["video_id"])["video_id"].to_pylist()
+        read = [self._read_snapshot(number) for number in numbers] if denied.hashes else []
+        looked_at: set[str] = set()
+        for snapshot in filter(None, read):
+            # Before sources were stored, only `videos` names them.
+            for file in snapshot.files(SOURCES.name) or snapshot.files(VIDEOS.name):
+                if file.path in looked_at or not self._sound.get(file.path, True):
+                    continue
+                looked_at.add(file.path)
+                try:
+                    ids = self._store.read(file, ["video_id"])["video_id"].to_pylist()
+                except (pa.ArrowInvalid, OSError):
+                    continue  # of a snapshot that was not asked for: `--all` tells it
                 if held := [video_id for video_id in ids if denied.holds(video_id)]:
                     mend = f"`facescribe takedown {held[0]}` takes it down"
-                    self._tell(file.path, "no video of the deny list", held[0], mend, table=SOURCES.name)
+                    self._tell(file.path, "no video of the deny list", held[0], mend, table=file.path.split("/")[1])
 
     def _beside(self) -> None:
         """What lies beside snapshots: receipts of no snapshot, the journal, and what a take-down left to do."""

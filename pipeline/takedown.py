@@ -1,8 +1,9 @@
 """Take videos down: out of every table, every file and every memory of a corpus, for good, with a report as proof.
 
-The order is such that a kill at any moment leaves a corpus that is whole, and that the same command again finishes:
-the deny list first, then a note of all that must be found no more, then new shards without the rows and a new snapshot,
-and only then the deletion of what the old ones were. The note goes last, when a search finds nothing.
+The order is such that a kill at any moment leaves a corpus that is whole, and that the same command again finishes: a
+note of the ids first, then the deny list, then a note of all that must be found no more, then new shards without the
+rows and a new snapshot, and only then the deletion of what the old ones were. The note goes last, when a search finds
+nothing.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def take_down(store: Store, names: Sequence[str]) -> TakedownReport:
     Raises:
         CorpusInUseError: somebody works on the corpus. Nothing was done.
         UnknownVideoError: as `find_videos`. Nothing was done.
-        StoreError: a file that holds such rows cannot be read. The videos are on the deny list already.
+        StoreError: a file that holds such rows cannot be read. The videos are on the deny list already, and noted.
     """
     with store.turn("a take-down", wait_s=0, on_wait=lambda _: None), store.in_use(alone=True):
         return _TakeDown(store, names).run()
@@ -201,6 +202,7 @@ class _TakeDown:
     def run(self) -> TakedownReport:
         """Every step in its order."""
         store, ids = self._store, self.work.video_ids
+        self._note()  # before the deny list: a build that leaves the videos out must not make them forgotten
         denied = store.deny(ids)
         progress.report("take_down", 0, done=0, total=6)
         holding = self._gather()

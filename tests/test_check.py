@@ -301,6 +301,15 @@ class TestBeside:
         (told,) = words(store)
         assert f"expected no video of the deny list, got {video_id}" in told
 
+    def test_a_video_that_was_taken_down_and_is_in_an_older_snapshot(self, store: Store) -> None:
+        before = newest(store)
+        video_id = Corpus(store.root).videos().video_id[0]
+        left = [receipt for receipt in before.receipts if receipt.bucket != store.bucket_of(video_id)]
+        snapshots.commit(store, left, parent=before, source="", config={}, made_with=before.made_with, software={})
+        store.deny([video_id])
+        (told,) = words(store)
+        assert f"expected no video of the deny list, got {video_id}. Next: `facescribe takedown {video_id}`" in told
+
     def test_older_snapshots_only_if_asked(self, store: Store) -> None:
         snapshot = newest(store)
         snapshots.commit(store, snapshot.receipts[1:], parent=snapshot, source="", config={}, software={})

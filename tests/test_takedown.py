@@ -469,12 +469,14 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_corpus(
     assert is_up_to_date(clips, whole)
 
 
-@pytest.mark.parametrize("steps", [12, *(pytest.param(number, marks=pytest.mark.slow) for number in (0, 1, 30, 45))])
+@pytest.mark.parametrize("steps", [2, 12, *(pytest.param(number, marks=pytest.mark.slow) for number in (0, 1, 30, 45))])
 def test_a_build_after_a_killed_take_down_leaves_the_video_out(root: Path, clips: Path, steps: int) -> None:
     known = Known(root, PATH)
     assert killed_after(root, steps)
     build(clips, root)
     if steps:
+        assert left_to_do(Store.open(root)) == [known.video_id], "noted, though the newest snapshot may not have it"
+    if steps > 1:
         assert known.video_id not in Corpus(root).sql("select video_id from sources").video_id.to_list()
     assert take_down(Store.open(root), [PATH]).is_clean
     assert known.traces(root) == []
