@@ -19,12 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline import plan as planning
+from pipeline import planning
 from pipeline import walk as walking
 from pipeline.assets import fetch
 from pipeline.descriptions.prompt import PROMPTS
 from pipeline.descriptions.refine_stage import EMBEDDED_WEIGHTS, RefineConfig
-from pipeline.plan import Plan, plan_walk
+from pipeline.plan import Plan
+from pipeline.planning import plan_walk
 from pipeline.stage import Resources, Stage
 from pipeline.store import Store
 from pipeline.walk import WALK, BuildConfig, open_walk

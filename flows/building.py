@@ -71,7 +71,7 @@ def build(
                 walk = open_walk(store, source, what, annotations)
             is_done = walk.is_done()
         if not is_done:
-            from pipeline.plan import plan_walk
+            from pipeline.planning import plan_walk
 
             planned = plan_walk(walk)
             console.print(f"plan: {planned.summary()}", highlight=False)
@@ -112,7 +112,7 @@ def plan(
         facescribe plan my_videos/ --config tomorrow.toml --json
     """
     from flows.console import progress_bars
-    from pipeline.plan import plan_walk
+    from pipeline.planning import plan_walk
     from pipeline.store import Store
     from pipeline.walk import open_walk
 

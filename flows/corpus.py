@@ -19,7 +19,8 @@ from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.descriptions.served import refuse_another_server
 from pipeline.inspection.corpus import Corpus
 from pipeline.local_server import ServerError
-from pipeline.plan import Plan, StageReport, plan_walk
+from pipeline.plan import Plan, StageReport
+from pipeline.planning import plan_walk
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store

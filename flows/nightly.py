@@ -26,7 +26,8 @@ from pipeline.descriptions.canary import NUM_CANARIES, CanaryNight, ask_canaries
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.gallery import write_gallery
-from pipeline.plan import Plan, StageReport, plan_walk
+from pipeline.plan import Plan, StageReport
+from pipeline.planning import plan_walk
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store

@@ -9,7 +9,8 @@ from typing import Any
 
 import av
 
-from pipeline.plan import Plan, plan_walk
+from pipeline.plan import Plan
+from pipeline.planning import plan_walk
 from pipeline.stage import Resources
 from pipeline.store import Store
 from pipeline.videos.frames import decord_version, read_frames

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from pipeline import plan as planning
+from pipeline import planning
 from pipeline import walk as walking
 from pipeline.backfill import BackfillError, ask_anew
 from pipeline.descriptions.prompt import PROMPTS
 from pipeline.descriptions.refine_stage import RefineConfig
 from pipeline.inspection.corpus import Corpus
-from pipeline.plan import Plan, compare, plan_walk
+from pipeline.plan import Plan, compare
+from pipeline.planning import plan_walk
 from pipeline.store import Store
 from pipeline.walk import WALK, BuildConfig, open_walk
 from schemas.corpus import TABLES
