@@ -160,12 +160,16 @@ class _Shard:
         self._stack.__exit__(*error)
 
     def take_over(self, units: Sequence[Unit], receipts: Sequence[Receipt]) -> set[str]:
-        """Copy the rows and permanent refusals of units that the receipts' shards hold; return their ids."""
+        """Copy the rows and permanent refusals of units that the receipts' shards hold; return their ids.
+
+        Nothing is copied out of damaged files: the copy would have a name that says it is whole.
+        """
         wanted = {unit.unit_key: unit.unit_id for unit in units}
         known: set[str] = set()
         for receipt in receipts:
             missing = {key for key, unit_id in wanted.items() if unit_id not in known}
-            if keys := _settled_keys(self._store, receipt) & missing:
+            keys = _settled_keys(self._store, receipt) & missing
+            if keys and all(self._store.is_whole(file) for file in receipt.files.values()):
                 self._copy(receipt, keys)
                 known |= {wanted[key] for key in keys}
         self.ended |= known

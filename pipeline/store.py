@@ -411,6 +411,14 @@ class Store:
         except FileNotFoundError:
             return False
 
+    def is_whole(self, file: ShardFile) -> bool:
+        """Whether the bytes of a shard are still those that its name is the hash of. Reads all of them."""
+        return self.content_of(file) == file.content
+
+    def content_of(self, file: ShardFile) -> str:
+        """What the shard would have to be called: another name than its own if it is damaged. Raises OSError."""
+        return _content_of(self.root / file.path)
+
     def snapshot_numbers(self) -> list[int]:
         """Numbers of all snapshots, ascending."""
         return sorted(int(path.stem) for path in (self.root / "snapshots").glob("*.json"))
@@ -504,10 +512,10 @@ class Store:
     def adopt(self, temporary: Path, table: Table, bucket: int, rows: int) -> ShardFile:
         """Move a finished Parquet file to the place that its content names."""
         _flush(temporary)
-        with temporary.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         shard = ShardFile(
-            path=f"shards/{table.name}/{bucket:04d}/{content}.parquet", rows=rows, bytes=temporary.stat().st_size
+            path=f"shards/{table.name}/{bucket:04d}/{_content_of(temporary)}.parquet",
+            rows=rows,
+            bytes=temporary.stat().st_size,
         )
         target = self.root / shard.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -663,6 +671,11 @@ def _row_groups(path: str) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as parquet:
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group)
+
+
+def _content_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _is_cell(field: pa.Field) -> bool:

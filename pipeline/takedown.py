@@ -355,6 +355,8 @@ class _TakeDown:
         if file.path not in holding:
             return file
         try:
+            if not self._store.is_whole(file):  # the copy would have a name that says it is
+                raise pa.ArrowInvalid("its bytes do not hash to its name")
             with pq.ParquetFile(self._store.path(file)) as parquet:
                 made_from = json.loads(parquet.schema_arrow.metadata[b"made_from"])
             if "inputs" in made_from:

@@ -126,6 +126,18 @@ def test_known_units_are_taken_over_and_only_the_rest_is_computed(store: Store) 
     assert read(store, second) == {"a": 5, "b": "track_too_short", "c": 5, "d": 3}
 
 
+def test_nothing_is_taken_over_out_of_a_damaged_file(store: Store) -> None:
+    counter = Counter()
+    first = run(counter, store, {"a": "smile", "b": "frown"})
+    path = Path(store.path(first.receipt.files["videos"]))
+    path.write_bytes(path.read_bytes().replace(b"measure_lengths", b"measure_lengthz", 1))  # the rows can be read
+    counter.asked.clear()
+    second = run(counter, store, {"a": "smile", "b": "frown", "d": "nod"}, first.receipt)
+    assert counter.asked == ["smile", "frown", "nod"]
+    assert (second.num_computed, second.num_taken_over) == (3, 0)
+    assert all(store.is_whole(file) for file in second.receipt.files.values())
+
+
 def test_a_changed_config_computes_all_again(store: Store) -> None:
     counter = Counter()
     first = run(counter, store, {"a": "smile", "b": "astonishment"})
