@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,7 +23,7 @@ from pipeline import snapshot as snapshots
 from pipeline.descriptions.journal import AnswerJournal, JournalError
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage
-from pipeline.store import UNDER_WAY, Receipt, ShardFile, Store
+from pipeline.store import MEND_RECEIPT, MEND_SNAPSHOT, UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store
 from pipeline.takedown import left_to_do
 from pipeline.walk import LIST_SOURCES, WALK, producer_of
 from schemas.corpus import TABLES
@@ -33,6 +34,8 @@ from schemas.videos import SOURCES, VIDEOS
 
 MAKE_ANEW = "`facescribe check --forget-damaged` removes it, and the next build makes it anew"
 OLDER = "only older snapshots name it, and no build makes it anew: let `facescribe gc` delete those snapshots"
+
+Read = TypeVar("Read")
 
 KEYS_MEMORY = "1GB"
 """What looking for repeated keys may hold; beyond it lies on the disk."""
@@ -155,16 +158,14 @@ class _Check:
             next = MAKE_ANEW if self._named_by_newest.issuperset(damaged) else OLDER
         self._faults.append(Fault(where=where, expected=str(expected), got=str(got), next=next, **more))
 
+    def _tell_damaged(self, error: DamagedFileError, expected: str) -> None:
+        self._tell(error.path, expected, error.why, error.next)
+
     def _read_snapshot(self, number: int) -> Snapshot | None:
         try:
             return snapshots.read(self._store, number)
-        except ValueError as error:
-            self._tell(
-                f"snapshots/{number:06d}.json",
-                "a snapshot",
-                f"{type(error).__name__}: {str(error).splitlines()[0]}",
-                "move the file away; if it is the newest, the next build commits the same again",
-            )
+        except DamagedFileError as error:
+            self._tell_damaged(error, "a snapshot")
             return None
 
     def _snapshot(self, snapshot: Snapshot, *, is_newest: bool) -> None:
@@ -185,7 +186,7 @@ class _Check:
         for file in files:
             if self._sound[file.path]:
                 reasons.update(self._store.read(file, ["reason"])["reason"].to_pylist())
-        mend = "move the file away; if it is the newest, the next build commits the same again"
+        mend = MEND_SNAPSHOT
         if counts != dict.fromkeys(TABLES, 0) | snapshot.counts:
             self._tell(where, f"counts {counts}, as its receipts say", snapshot.counts, mend)
         if all(self._sound[file.path] for file in files) and reasons != Counter(snapshot.rejects):
@@ -193,13 +194,12 @@ class _Check:
 
     def _receipt_on_disk(self, receipt: Receipt) -> None:
         name = f"receipts/{receipt.stage}/{receipt.bucket:04d}-{receipt.key}.json"
+        expected = "the receipt that the newest snapshot names"
         try:
-            if self._store.receipt(receipt.stage, receipt.bucket, receipt.key) is not None:
-                return
-            got = "none"
-        except ValueError as error:
-            got = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        self._tell(name, "the receipt that the newest snapshot names", got, f"if it is there, {MAKE_ANEW}; else build")
+            if self._store.receipt(receipt.stage, receipt.bucket, receipt.key) is None:
+                self._tell(name, expected, "none", "build: it is made again")
+        except DamagedFileError as error:
+            self._tell_damaged(error, expected)
 
     def _receipt(self, receipt: Receipt) -> None:
         """A receipt's files, and that its ledger, its rows and its sums tell the same."""
@@ -391,7 +391,11 @@ class _Check:
 
     def _refuse_denied(self, numbers: Iterable[int]) -> None:
         """Of every snapshot that is listed: a take-down that was broken off may have left the video in older ones."""
-        denied = self._store.denied()
+        try:
+            denied = self._store.denied()
+        except DamagedFileError as error:
+            self._tell_damaged(error, "the deny list")
+            return
         read = [self._read_snapshot(number) for number in numbers] if denied.hashes else []
         looked_at: set[str] = set()
         for snapshot in filter(None, read):
@@ -414,16 +418,33 @@ class _Check:
         for file in store.stored("receipts"):
             told = any(fault.where == file.path for fault in self._faults)
             if not told and _read_receipt(store, file.path) is None:
-                self._tell(file.path, "a receipt", "something else", MAKE_ANEW)
+                self._tell(file.path, "a receipt", "something else", MEND_RECEIPT)
         if store.answers.exists():
             try:
                 with AnswerJournal(store.answers) as journal:
                     journal.keys()
             except JournalError as error:
                 self._tell(store.answers.name, "the journal of answers", "another", str(error))
-        if left := left_to_do(store):
+        for file in store.stored("generations"):
+            _, stage, name = file.path.split("/")
+            self._readable("what backfills asked for", partial(store.generations, stage, int(name[:4])))
+        for night in store.canary_nights():
+            self._readable("the canaries of a night", partial(store.read_canaries, night))
+        for path, memory in store.memories():
+            if memory is None:
+                mend = "delete it: it only spares reading, and a build counts it as empty"
+                self._tell(path, "what was remembered of a source", "something else", mend)
+        if left := self._readable("what a take-down left to do", partial(left_to_do, store)):
             mend = "`facescribe takedown` without a name finishes it"
             self._tell(UNDER_WAY, "no take-down that was broken off", f"one of {len(left)} videos", mend)
+
+    def _readable(self, expected: str, read: Callable[[], Read]) -> Read | None:
+        """What `read` returns; a damaged file is told, and None returned."""
+        try:
+            return read()
+        except DamagedFileError as error:
+            self._tell_damaged(error, expected)
+            return None
 
 
 _STAGES: Mapping[str, Stage[Any]] = {stage.name: stage for stage in WALK}

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.store import Receipt, ShardFile, Store, now
+from pipeline.store import MEND_SNAPSHOT, DamagedFileError, Receipt, ShardFile, Store, now
 from schemas.corpus import TABLES
 from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
@@ -62,12 +62,15 @@ def read(store: Store, number: int) -> Snapshot:
 
     Raises:
         KeyError: there is none of that number; the message lists those there are.
+        DamagedFileError: its file cannot be read.
     """
     try:
         return Snapshot.model_validate_json(store.read_snapshot(number))
     except FileNotFoundError:
         have = ", ".join(str(n) for n in store.snapshot_numbers()) or "none"
         raise KeyError(f"no snapshot {number} in {store.root}; there are: {have}") from None
+    except ValueError as error:
+        raise DamagedFileError(store.root, f"snapshots/{number:06d}.json", error, MEND_SNAPSHOT) from error
 
 
 def commit(

@@ -41,7 +41,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from schemas.table import SCHEMA_VERSION, Table
 
@@ -83,8 +83,24 @@ class StoreError(Exception):
     """A root that cannot be used: the message says what, where, and what to do next."""
 
 
+class DamagedFileError(StoreError):
+    """A file below the root that is not what it should be: which, what is wrong with it, and what to do next."""
+
+    def __init__(self, root: Path, path: str, error: Exception, next: str) -> None:
+        self.path, self.next = path, next
+        self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no words'}"
+        super().__init__(f"{root / path} is damaged ({self.why}): {next}")
+
+
 class CorpusInUseError(StoreError):
     """Someone works on this corpus in a way that does not bear company."""
+
+
+MEND_RECEIPT = "`facescribe check --forget-damaged` removes it, and the next build makes its shard anew"
+MEND_SNAPSHOT = "move the file away; if it is the newest, the next build commits the same again"
+
+_GENERATIONS = TypeAdapter(dict[str, int])
+_MEMORY = TypeAdapter(dict[str, tuple[int, int, str]])
 
 
 class ShardFile(BaseModel):
@@ -175,12 +191,20 @@ class Store:
         try:
             facts = json.loads(path.read_text())
             version, num_buckets = int(facts["schema_version"]), int(facts["num_buckets"])
+            if num_buckets < 1:
+                raise ValueError(f"num_buckets is {num_buckets}")
         except FileNotFoundError:
             raise StoreError(f"no corpus at {root}: run `facescribe build SOURCE --root {root}` first") from None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path} is not a corpus file ({error}): choose another --root") from error
+            facts = f'{{"format": "facescribe corpus", "schema_version": {SCHEMA_VERSION}, "num_buckets": NUMBER}}'
+            raise StoreError(
+                f"{path} is not a corpus file ({type(error).__name__}: {error}): choose another --root, or, if there "
+                f"was a corpus, restore the file from a backup or write {facts} into it, NUMBER being the --buckets of "
+                "its first build (16 by default, and above each folder's number in shards/TABLE/); `facescribe check` "
+                "says if it is another"
+            ) from error
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{root} was made by schema version {version}, this facescribe knows up to {SCHEMA_VERSION}: "
@@ -248,24 +272,38 @@ class Store:
         return str(self.root / file.path)
 
     def receipt(self, stage: str, bucket: int, key: str) -> Receipt | None:
-        """What `stage` wrote for this bucket under this key, or None if it never finished."""
-        path = self.root / _receipt_name(stage, bucket, key)
+        """What `stage` wrote for this bucket under this key, or None if it never finished. Raises DamagedFileError."""
         try:
-            return Receipt.model_validate_json(path.read_bytes())
+            return self._receipt(_receipt_name(stage, bucket, key))
         except FileNotFoundError:
             return None
+
+    def _receipt(self, path: str) -> Receipt:
+        try:
+            return Receipt.model_validate_json((self.root / path).read_bytes())
+        except ValueError as error:
+            raise DamagedFileError(self.root, path, error, MEND_RECEIPT) from error
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Make a finished shard known. Written last, so a receipt's files are always there."""
         self._put(_receipt_name(receipt.stage, receipt.bucket, receipt.key), receipt.model_dump_json(indent=1))
 
     def generations(self, stage: str, bucket: int) -> dict[str, int]:
-        """How often backfills have asked for units of this shard anew; units that none asked for are not in it."""
+        """How often backfills have asked for units of this shard anew; units that none asked for are not in it.
+
+        Raises:
+            DamagedFileError: nobody can tell any more.
+        """
+        name = self.generations_name(stage, bucket)
         try:
-            asked = json.loads((self.root / self.generations_name(stage, bucket)).read_bytes())
-            return {str(unit): int(generation) for unit, generation in asked.items()}
+            return _GENERATIONS.validate_json((self.root / name).read_bytes())
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            mend = (
+                "restore it from a backup, or move it away: the next build then computes the units it named once more"
+            )
+            raise DamagedFileError(self.root, name, error, mend) from error
 
     def write_generations(self, stage: str, bucket: int, generations: Mapping[str, int]) -> None:
         """Ask for units anew: a unit whose number is another than before is computed by the next build."""
@@ -280,11 +318,14 @@ class Store:
         return f"generations/{stage}/{bucket:04d}.json"
 
     def denied(self) -> DenyList:
-        """The videos that may not come back."""
+        """The videos that may not come back. Raises DamagedFileError."""
         try:
             return DenyList.model_validate_json((self.root / "denied.json").read_bytes())
         except FileNotFoundError:
             return DenyList(salt=secrets.token_hex(16))
+        except ValueError as error:
+            mend = "restore it from a backup, or move it away and take down again the ids that takedowns/*.json name"
+            raise DamagedFileError(self.root, "denied.json", error, mend) from error
 
     def deny(self, video_ids: Iterable[str]) -> DenyList:
         """Put videos on the deny list, for good."""
@@ -383,13 +424,7 @@ class Store:
             StoreError: one cannot be read.
         """
         for file in self.stored("receipts"):
-            try:
-                yield file, Receipt.model_validate_json((self.root / file.path).read_bytes())
-            except ValueError:
-                raise StoreError(
-                    f"{self.root / file.path} is damaged: `facescribe check --forget-damaged` removes it, and the next "
-                    "build makes its shard anew"
-                ) from None
+            yield file, self._receipt(file.path)
 
     def shards_of_buckets(self, buckets: Iterable[int]) -> list[StoredFile]:
         """Every shard of these buckets, of any table, whether anything names it or not."""
@@ -432,20 +467,25 @@ class Store:
         return self._put(_snapshot_name(number), text, only_if_absent=True)
 
     def read_memory(self, source: Path) -> dict[str, tuple[int, int, str]]:
-        """What an earlier listing of `source` remembered of its files; empty when there was none."""
+        """What an earlier listing of `source` remembered of its files; empty when there was none, or a damaged one."""
         try:
-            remembered = json.loads((self.root / _memory_name(source)).read_bytes())
+            return _MEMORY.validate_json((self.root / _memory_name(source)).read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
-        return {name: tuple(facts) for name, facts in remembered.items()}
 
     def write_memory(self, source: Path, memory: Mapping[str, tuple[int, int, str]]) -> None:
         """Keep a listing's memory. It only spares reading: without it the same rows come out."""
         self._put(_memory_name(source), json.dumps(memory))
 
-    def memories(self) -> list[tuple[str, dict[str, Any]]]:
-        """What is remembered of every source, with the path of the file that holds it."""
-        return [(file.path, json.loads((self.root / file.path).read_bytes())) for file in self.stored("memory")]
+    def memories(self) -> list[tuple[str, dict[str, tuple[int, int, str]] | None]]:
+        """What is remembered of every source, with the path of the file that holds it; None: it is damaged."""
+        found: list[tuple[str, dict[str, tuple[int, int, str]] | None]] = []
+        for file in self.stored("memory"):
+            try:
+                found.append((file.path, _MEMORY.validate_json((self.root / file.path).read_bytes())))
+            except ValueError:
+                found.append((file.path, None))
+        return found
 
     def rewrite_memory(self, path: str, memory: Mapping[str, Any]) -> None:
         """Remember less of a source."""
@@ -477,8 +517,15 @@ class Store:
         return sorted(int(path.stem) for path in (self.root / "canary").glob("*.parquet"))
 
     def read_canaries(self, night: int) -> pa.Table:
-        """The rows of one night. Raises FileNotFoundError."""
-        return pq.read_table(self.root / _canary_name(night), partitioning=None)
+        """The rows of one night. Raises FileNotFoundError or DamagedFileError."""
+        name = _canary_name(night)
+        try:
+            return pq.read_table(self.root / name, partitioning=None)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            mend = "restore it from a backup, or move it away: that night is then as if no canary had been asked"
+            raise DamagedFileError(self.root, name, error, mend) from error
 
     def create_canaries(self, night: int, rows: pa.Table) -> bool:
         """Write the rows of a night unless it has some; return whether they were written."""

@@ -26,7 +26,7 @@ from pipeline.descriptions.journal import AnswerJournal
 from pipeline.garbage import Retention, find_garbage
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage, shard_key_of
-from pipeline.store import UNDER_WAY, Receipt, ShardFile, Store, StoredFile, StoreError, now
+from pipeline.store import UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store, StoredFile, StoreError, now
 from pipeline.traces import PICTURES, Needles, Traces
 from pipeline.walk import LIST_SOURCES, WALK, key_of_sources, producer_of
 from schemas.corpus import TABLES
@@ -161,9 +161,21 @@ def _ids_by_path(store: Store, paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def left_to_do(store: Store) -> list[str]:
-    """The videos of a take-down that was broken off, or whose search still found something."""
+    """The videos of a take-down that was broken off, or whose search still found something. Raises DamagedFileError."""
+    left = _left(store)
+    return [] if left is None else left.video_ids
+
+
+def _left(store: Store) -> UnderWay | None:
     left = store.read_under_way()
-    return [] if left is None else UnderWay.model_validate_json(left).video_ids
+    try:
+        return None if left is None else UnderWay.model_validate_json(left)
+    except ValueError as error:
+        mend = (
+            "restore it from a backup, or move it away and give the ids of its videos to `facescribe takedown` again; "
+            "of rows that are gone by now, it then looks for the ids alone"
+        )
+        raise DamagedFileError(store.root, UNDER_WAY, error, mend) from error
 
 
 def take_down(store: Store, names: Sequence[str]) -> TakedownReport:
@@ -186,16 +198,12 @@ class _TakeDown:
 
     def __init__(self, store: Store, names: Sequence[str]) -> None:
         self._store = store
-        left = store.read_under_way()
+        left = _left(store)
         newest = snapshots.newest(store)
-        self.work = (
-            UnderWay(
-                number=max(store.takedown_numbers(), default=0) + 1,
-                began_at=now(),
-                snapshot_before=None if newest is None else newest.number,
-            )
-            if left is None
-            else UnderWay.model_validate_json(left)
+        self.work = left or UnderWay(
+            number=max(store.takedown_numbers(), default=0) + 1,
+            began_at=now(),
+            snapshot_before=None if newest is None else newest.number,
         )
         self.work.ids_by_name |= find_videos(store, [name for name in names if name not in self.work.ids_by_name])
 
@@ -423,7 +431,7 @@ class _TakeDown:
         for file in store.stored("canary"):
             try:
                 rows = pq.read_table(store.root / file.path, partitioning=None)
-            except pa.ArrowInvalid:  # nobody can tell whose answers it holds
+            except (pa.ArrowException, OSError):  # nobody can tell whose answers it holds
                 self._remove([file.path])
                 continue
             goes = self._goes(rows)
@@ -434,6 +442,9 @@ class _TakeDown:
                 self._removes(store.answers.name, sum(video_id in ids for video_id, _ in journal.replies()))
                 journal.forget(ids)  # in any case: a killed run may not have come to clearing its pages
         for path, memory in store.memories():
+            if memory is None:  # nobody can tell what it holds, and it only spares reading
+                self._remove([path])
+                continue
             kept = {name: facts for name, facts in memory.items() if name not in self.work.traces.paths | gone}
             kept = {name: facts for name, facts in kept.items() if facts[2] not in ids}
             if self._removes(path, len(memory) - len(kept)):

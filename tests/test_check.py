@@ -16,8 +16,8 @@ from pipeline import snapshot as snapshots
 from pipeline.check import Fault, check, forget_damaged
 from pipeline.inspection.corpus import Corpus
 from pipeline.snapshot import Snapshot
-from pipeline.store import CorpusInUseError, Receipt, Store
-from pipeline.takedown import UnderWay
+from pipeline.store import CorpusInUseError, DamagedFileError, Receipt, Store
+from pipeline.takedown import UnderWay, left_to_do
 from schemas.corpus import TABLES
 from schemas.ledger import COSTS
 from tests.real_corpus import build_without_scheduler
@@ -268,6 +268,10 @@ class TestBeside:
         (store.root / "snapshots/000001.json").write_text('{"number": 1}')
         (told,) = words(store)
         assert told.startswith("snapshots/000001.json: expected a snapshot, got ValidationError")
+        with pytest.raises(
+            DamagedFileError, match="000001.json is damaged .*: move the file away; if it is the newest"
+        ):
+            newest(store)
         store.remove("snapshots/000001.json")  # as it is said
         assert not any(build_without_scheduler(clips, store.root).computed.values())
         assert words(store) == []
@@ -278,9 +282,46 @@ class TestBeside:
         (store.root / second.path).write_text("{")
         told = words(store)
         assert any(line.startswith(f"{first.path}: expected the receipt that the newest") for line in told)
+        assert any(line.startswith(f"{first.path}: ") and "Next: build: it is made again" in line for line in told)
         assert any(line.startswith(second.path) and "ValidationError" in line for line in told)
+        assert any(
+            line.startswith(second.path) and "Next: `facescribe check --forget-damaged`" in line for line in told
+        )
         forget_damaged(store)
         build_without_scheduler(clips, store.root)
+        assert words(store) == []
+
+    @pytest.mark.parametrize(
+        ("path", "content"),
+        [
+            ("generations/extract_tracks/0001.json", b""),
+            ("generations/extract_tracks/0001.json", b"[1]"),
+            ("denied.json", b""),
+            ("takedowns/under_way.json", b""),
+            ("canary/000001.parquet", b"PAR1 or not"),
+        ],
+    )
+    def test_what_cannot_be_read_is_named_with_what_to_do(self, store: Store, path: str, content: bytes) -> None:
+        (store.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / path).write_bytes(content)
+        (told,) = words(store)
+        assert told.startswith(f"{path}: expected ")
+        readers: dict[str, Callable[[], object]] = {
+            "generations": lambda: store.generations("extract_tracks", 1),
+            "denied.json": store.denied,
+            "takedowns": lambda: left_to_do(store),
+            "canary": lambda: store.read_canaries(1),
+        }
+        with pytest.raises(DamagedFileError, match=f"{path} is damaged .*: restore it from a backup, or move it away"):
+            readers[path.split("/", maxsplit=1)[0]]()
+
+    def test_a_damaged_memory_counts_as_empty(self, store: Store, clips: Path) -> None:
+        (memory,) = store.stored("memory")
+        (store.root / memory.path).write_text("[]")
+        (told,) = words(store)
+        assert told.startswith(f"{memory.path}: ") and "it only spares reading" in told
+        assert store.read_memory(clips) == {}
+        assert not any(build_without_scheduler(clips, store.root).computed.values())
         assert words(store) == []
 
     def test_the_journal(self, store: Store) -> None:

@@ -168,9 +168,10 @@ class TestRoots:
         with pytest.raises(StoreError, match="not empty and not a corpus .it holds 'holiday.mp4'"):
             Store.open_or_create(tmp_path)
 
-    def test_not_a_corpus_file(self, store: Store) -> None:
-        (store.root / "corpus.json").write_text("[]")
-        with pytest.raises(StoreError, match="is not a corpus file"):
+    @pytest.mark.parametrize("content", ["[]", "", '{"schema_version": 1, "num_buckets": 0}'])
+    def test_not_a_corpus_file(self, store: Store, content: str) -> None:
+        (store.root / "corpus.json").write_text(content)
+        with pytest.raises(StoreError, match='is not a corpus file .*: choose .* or write {"format": "facescribe corp'):
             Store.open(store.root)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs a place where even root may not write")
