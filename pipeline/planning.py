@@ -23,6 +23,8 @@ from pipeline.walk import LIST_SOURCES, WALK, Walk, producer_of
 from schemas.ledger import LEDGER
 from schemas.videos import SOURCES
 
+LOST = Cause("unrecorded", "a file was lost")
+
 
 def plan_walk(walk: Walk) -> Plan:
     """Say what a run of `walk` would compute. Writes nothing."""
@@ -85,7 +87,7 @@ class _Planner:
         rows = self._walk.sources.get(bucket)
         if before is not None and rows is not None and before.key == self._walk.source_key(bucket):
             return [], set(), _Touched()
-        old = self._store.read(before.files[SOURCES.name]).to_pylist() if before and before.files else []
+        old = self._store.read(before.files[SOURCES.name]).to_pylist() if before and self._store.holds(before) else []
         was = {row["video_id"]: row for row in old}
         now = {row["video_id"]: row for row in (rows.to_pylist() if rows is not None else [])}
         new = [video_id for video_id in now if video_id not in was]
@@ -111,7 +113,8 @@ class _Planner:
             return result
         of_stage = None if found else self._of_stage[stage.name]
         if not self._store.holds(receipt):
-            of_stage = Cause("unrecorded", "a file was lost")
+            expected.existing[LOST, "will"] += receipt.num_units  # its ledger may be what was lost
+            return result
         sources = [(read, touched[producer_of(read.table)]) for read in stage.reads]
         generations = self._store.generations(stage.name, bucket)
         is_quiet = not (gone or of_stage or receipt.num_transient or generations)
@@ -157,6 +160,8 @@ class _Planner:
     def _come_in(self, stage: Stage[Any], bucket: int, new: Sequence[str], of_sources: _Touched) -> _Touched:
         """Expect what a finished shard brings in that is not as in the snapshot; which of its units are otherwise."""
         before, now = self._walk.before(stage.name, bucket), self._walk.find(stage, bucket)
+        if before is not None and not self._store.holds(before):
+            return _Touched()  # what is there now stands in for what was lost
         old, there = (receipt.files.get(LEDGER.name) if receipt else None for receipt in (before, now))
         if old == there:
             return _Touched()
@@ -250,7 +255,7 @@ class _History:
 
     def __init__(self, walk: Walk, stage: Stage[Any]) -> None:
         self._walk = walk
-        self._receipts = [r for r in (walk.previous.receipts if walk.previous else []) if r.stage == stage.name]
+        self._receipts = [r for r in walk.previous.receipts if r.stage == stage.name] if walk.previous else []
         self.num_units = sum(receipt.num_units for receipt in self._receipts)
         self._totals: dict[str, float] | None = None
 
@@ -278,13 +283,13 @@ class _History:
         if self._totals is None:
             totals: Counter[str] = Counter(dict.fromkeys((*Cost.model_fields, "num_measured", "source_bytes"), 0))
             for receipt in self._receipts:
-                if LEDGER.name not in receipt.files:
+                if LEDGER.name not in receipt.files or not self._walk.store.holds(receipt):
                     continue
                 lines = self._walk.store.read(receipt.files[LEDGER.name], list(Cost.model_fields))
                 totals.update({name: pc.sum(lines[name]).as_py() or 0 for name in Cost.model_fields})
                 totals["num_measured"] += lines.num_rows - lines["work_s"].null_count
             for receipt in self._walk.previous.receipts if self._walk.previous else []:
-                if SOURCES.name in receipt.files:
+                if SOURCES.name in receipt.files and self._walk.store.holds(receipt):
                     sizes = self._walk.store.read(receipt.files[SOURCES.name], ["size_bytes"])["size_bytes"]
                     totals["source_bytes"] += pc.sum(sizes).as_py() or 0
             self._totals = dict(totals)
