@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows.audit import audit
 from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
@@ -21,8 +22,21 @@ if TYPE_CHECKING:
 
     from pipeline.inspection.corpus import Corpus
 
+
+class Commands(TyperGroup):
+    """The commands. One that Ctrl-C ends says so; some say more, by themselves."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted; what is finished is kept, the same command goes on or begins anew", INTERRUPTED)
+
+
 app = typer.Typer(
     name="facescribe",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

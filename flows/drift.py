@@ -77,12 +77,17 @@ def _opened(root: Path, before: int | None, after: int | None) -> tuple[Corpus, 
     from pipeline.inspection.corpus import Corpus
 
     newer = Corpus(root, after)
-    older = newer.snapshot.parent if before is None else before
+    number = newer.snapshot.number
+    # The parent may be gone by a take-down or a garbage collection.
+    earlier = [one for one in newer.store.snapshot_numbers() if one < number]
+    older = max(earlier, default=None) if before is None else before
     if older is None:
         raise typer.BadParameter(
-            f"snapshot {newer.snapshot.number} of {root} is the first: there is none to compare it with",
+            f"snapshot {number} of {root} is the first that is there: there is none to compare it with",
             param_hint="BEFORE",
         )
+    if older > number:
+        raise typer.BadParameter(f"{older} is later than {number}: give the earlier one first", param_hint="BEFORE")
     return Corpus(root, older), newer
 
 

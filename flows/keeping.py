@@ -89,6 +89,8 @@ def check(
     from pipeline.check import forget_damaged as forget
     from pipeline.store import Store
 
+    if all and snapshot is not None:
+        raise typer.BadParameter("give either a snapshot or --all", param_hint="--snapshot")
     store = Store.open(root)
     numbers = store.snapshot_numbers() if all else None if snapshot is None else [snapshot]
     if forget_damaged and quick:
@@ -142,15 +144,14 @@ def takedown(
     """
     from flows.console import progress_bars
     from pipeline.store import Store
-    from pipeline.takedown import find_videos, left_to_do, take_down
+    from pipeline.takedown import find_videos, left_to_do, read_names, take_down
 
     names = list(videos or ())
     if listed is not None:
         try:
-            lines = listed.read_text(encoding="utf-8").splitlines()
+            names += read_names(listed)
         except FileNotFoundError as error:
             raise typer.BadParameter(f"no such file: {listed}", param_hint="--list") from error
-        names += [name for line in lines if (name := line.strip()) and not name.startswith("#")]
     store = Store.open(root)
     left = left_to_do(store)
     if not names and not left:

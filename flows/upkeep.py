@@ -17,7 +17,7 @@ from pipeline.garbage import KINDS, Garbage, Retention, collect, find_garbage
 from pipeline.inspection.corpus import Corpus
 from pipeline.stage import Resources
 from pipeline.store import Store
-from pipeline.takedown import left_to_do
+from pipeline.takedown import left_to_do, read_names
 from pipeline.takedown import take_down as take_videos_down
 from pipeline.walk import WALK, BuildConfig
 
@@ -78,8 +78,7 @@ def take_down(root: Path, list_file: Path | None = None, videos: list[str] | Non
         videos: Ids or paths below the source. They stay in the server's database with this run until it is deleted.
     """
     store = Store.open(root)
-    lines = list_file.read_text(encoding="utf-8").splitlines() if list_file else []
-    names = [*(name for line in lines if (name := line.strip())), *(videos or [])]
+    names = [*(read_names(list_file) if list_file else []), *(videos or [])]
     if not names and not left_to_do(store):
         raise ValueError("no video was named: give list_file or videos")
     with its_turn(store):

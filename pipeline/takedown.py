@@ -28,6 +28,7 @@ from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage, shard_key_of
 from pipeline.store import UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store, StoredFile, StoreError, now
 from pipeline.traces import PICTURES, Needles, Traces
+from pipeline.videos.paths import path_text
 from pipeline.walk import LIST_SOURCES, WALK, key_of_sources, producer_of
 from schemas.corpus import TABLES
 from schemas.ledger import LEDGER
@@ -123,6 +124,16 @@ class TakedownReport(BaseModel):
         return not self.search.found
 
 
+def read_names(path: Path) -> list[str]:
+    """The names in a list, one a line; every line is a name, for a file may be called whatever it likes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [name for line in lines if (name := line.strip())]
+
+
 def find_videos(store: Store, names: Iterable[str]) -> dict[str, list[str]]:
     """The ids that are meant: by themselves, or by a path below the source as the corpus knows it.
 
@@ -136,7 +147,8 @@ def find_videos(store: Store, names: Iterable[str]) -> dict[str, list[str]]:
     kept = [f.path for f in store.stored("shards") if f.path.split("/")[1] in {SOURCES.name, VIDEOS.name}]
     in_newest, in_any = (_ids_by_path(store, paths) for paths in (listed, kept))
     found, strange = {}, []
-    for name in names:
+    for given in names:
+        name = given if given in in_any else path_text(given)  # as it is stored, or as a shell gives odd bytes
         ids = {name} if VIDEO_ID.fullmatch(name) else in_newest.get(name) or in_any.get(name)
         if ids:
             found[name] = sorted(ids)

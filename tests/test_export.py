@@ -134,3 +134,22 @@ def test_the_store_was_not_changed(corpus: Corpus, tmp_path: Path) -> None:
     before = Store.open(corpus.store.root).stored()
     export_parquet(corpus, tmp_path / "out")
     assert Store.open(corpus.store.root).stored() == before
+
+
+def test_a_killed_exports_leftover_goes_and_a_link_or_a_dot_is_what_it_leads_to(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".out.partial"
+    (left / "videos").mkdir(parents=True)
+    export_parquet(corpus, tmp_path / "out", without_licence="a test")
+    assert not left.exists()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    export_parquet(corpus, tmp_path / "link", without_licence="a test")
+    assert (tmp_path / "real" / "export.json").exists()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export_parquet(corpus, Path(), without_licence="a test")
+    assert (tmp_path / "here" / "export.json").exists()
+    with pytest.raises(ExportError, match="no table was named"):
+        export_parquet(corpus, tmp_path / "none", tables=(), without_licence="a test")

@@ -22,9 +22,10 @@ from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.gallery import write_gallery
 from pipeline.stage import Resources
 from pipeline.store import CorpusInUseError, Receipt, Store, StoreError
-from pipeline.takedown import TakedownReport, UnknownVideoError, find_videos, left_to_do, take_down
+from pipeline.takedown import TakedownReport, UnknownVideoError, find_videos, left_to_do, read_names, take_down
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
+from pipeline.videos.paths import path_text
 from pipeline.videos.stage import PROBE_VIDEOS
 from pipeline.walk import BuildConfig, open_walk
 from schemas.canary import CANARY
@@ -503,3 +504,9 @@ def test_costs_of_the_others_stay(root: Path) -> None:
     take_down(Store.open(root), [PATH])
     after = {row["unit_id"]: [row[name] for name in COSTS] for row in Corpus(root).arrow("ledger").to_pylist()}
     assert after.items() <= before.items()
+
+
+def test_every_line_of_a_list_is_a_name_whatever_it_looks_like(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"#1.mp4\n\n  room.mp4 \nb\xff.mp4\n")
+    names = read_names(tmp_path / "list.txt")
+    assert [path_text(name) for name in names] == ["#1.mp4", "room.mp4", "b\\xFF.mp4"]

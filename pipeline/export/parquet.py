@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +57,8 @@ def export_parquet(
     _refuse_folder(corpus, folder)
     if unknown := [name for name in tables if name not in TABLES]:
         raise ExportError(f"no table {unknown[0]!r}; the tables are: {', '.join(TABLES)}")
+    if not tables:
+        raise ExportError(f"no table was named; the tables are: {', '.join(TABLES)}")
     of_every = "sources" if OF_EVERY_SOURCE & set(tables) else "videos"
     num_without = refuse_unlicensed(corpus.arrow(of_every, ["path", "licence", "consent"]).to_pylist(), without_licence)
     splits = dict(zip(*corpus.arrow("videos", ["video_id", "split"]).to_pydict().values(), strict=True))
@@ -73,8 +74,10 @@ def export_parquet(
         without_licence=without_licence,
         software=corpus.snapshot.software,
     )
+    folder = folder.resolve()  # "." has no name, and what a link leads to is what is meant
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    beside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # of an export that was killed
     try:
         beside.mkdir()
         _write(corpus, beside, tables, made)

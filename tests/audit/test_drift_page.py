@@ -151,10 +151,16 @@ def test_the_command_can_fail_on_what_must_not_be(hostile: SnapshotDrift) -> Non
     assert run(2, 2, "--root", hostile.root, "--fail-on", "rewritten").exit_code == 0
 
 
+def test_the_earlier_snapshot_comes_first(hostile: SnapshotDrift) -> None:
+    refused = run(2, 1, "--root", hostile.root)
+    assert refused.exit_code == 2
+    assert "2 is later than 1: give the earlier one first" in " ".join(refused.output.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((None, 1), "is the first: there is none to compare it with"),
+        ((None, 1), "is the first that is there: there is none to compare it with"),
         (("--fail-on", "beauty"), "no 'beauty'; there are: rewritten, unbalanced"),
         (("--rows", "drift.xlsx"), "neither .csv nor .parquet"),
     ],

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.__main__ import main
 from pipeline.inspection.corpus import Corpus
 from pipeline.store import Store
 from tests.answer_server import AnswerServer
@@ -87,7 +88,7 @@ def test_a_list_is_taken_down_and_what_is_still_found_is_named(
     notes = root / "notes.txt"
     notes.write_text(f"see {track_id}")
     listed = tmp_path / "withdrawn.txt"
-    listed.write_text(f"# of this week\nman/smile.mp4\ntalk.mp4\n\n{'0' * 31}1\n")
+    listed.write_text(f"man/smile.mp4\ntalk.mp4\n\n{'0' * 31}1\n")
     done = facescribe("takedown", "--list", listed, "--yes", "--root", root)
     assert done.returncode == 1
     assert f"{'0' * 31}1 was not in the corpus; it is on the deny list now" in done.stdout
@@ -133,3 +134,17 @@ def test_export_asks_for_a_licence(root: Path, tmp_path: Path, facescribe: Faces
     done = facescribe("export", tmp_path / "out", "--root", root, "--without-licence", "our own")
     assert done.returncode == 2
     assert "out is not an empty folder" in done.stderr
+
+
+def test_a_command_that_is_interrupted_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.check.check", interrupt)
+    monkeypatch.setattr(sys, "argv", ["facescribe", "check", "--root", str(root)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "facescribe: interrupted; what is finished is kept" in capsys.readouterr().err
