@@ -155,13 +155,18 @@ def backfill(
     from flows.console import console
     from pipeline.backfill import ask_anew, units_of
     from pipeline.inspection.corpus import Corpus
+    from pipeline.videos.annotations import read_annotations
 
     _refuse_missing(source)
+    _settings(config, server, model, workers)  # what is wrong there is told before a unit is marked
+    if annotations is not None:
+        read_annotations(annotations)
     corpus = Corpus(root)
     try:
-        num_units = (
-            sum(map(len, units_of(corpus, stage, query).values())) if dry_run else ask_anew(corpus, stage, query)
-        )
+        with corpus.store.in_use():
+            num_units = (
+                sum(map(len, units_of(corpus, stage, query).values())) if dry_run else ask_anew(corpus, stage, query)
+            )
     except duckdb.Error as error:
         raise typer.BadParameter(str(error), param_hint="--query") from error
     console.print(f"{num_units} units of {stage} {'would be' if dry_run else 'are'} asked for anew", highlight=False)
