@@ -1,0 +1,147 @@
+"""Move the mass of words onto regions and moments at the least cost: entropic optimal transport by Sinkhorn's iterations.
+
+Shape letters: B = clips, L = text tokens, N = visual tokens.
+
+How it is computed, and why that is safe in 32 bits. The kernel is exp(-cost / epsilon) with its potentials taken into
+the exponent ("absorbed"), so that it is the plan itself up to two factors per token; an iteration is then two
+matrix-vector products and two divisions instead of two passes of logsumexp. The first potentials are the smallest costs
+of each row and then of each column: every row and column of the kernel has an entry that is exactly 1, no sum underflows.
+From there on each row's factor is one over a weighted mean of the columns' factors and the other way round, so factors
+never leave the range that the first iteration gave them per iteration; they are taken into the exponent again after 1, 3,
+7, 15, ... iterations, before their product could leave the range of a float and before an entry that had underflowed
+could matter. `tests/model/test_transport.py` holds it against the log domain in 64 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SPREAD_FLOOR = 1e-3
+"""Costs whose standard deviation is smaller than this differ by rounding alone: epsilon shrinks no further with them."""
+
+
+@dataclass(frozen=True)
+class Transport:
+    """What was moved where, and what that costs. Of a clip without any word all is 0."""
+
+    plan_BLN: Tensor
+    """Mass moved from each text token to each visual token. Its rows sum to the text marginal exactly, its columns to
+    the visual marginal up to `marginal_error_B`, or where unbalanced to whatever is cheapest."""
+
+    cost_B: Tensor
+    """<plan, cost>. Its gradient is the plan, unless the iterations were differentiated."""
+
+    epsilon_B: Tensor
+    """The entropic regularisation that was used, in units of the cost."""
+
+    marginal_error_B: Tensor
+    """How far the columns are from where further iterations would bring them, summed over them: 0 is converged."""
+
+
+def sinkhorn(
+    cost_BLN: Tensor,
+    text_marginal_BL: Tensor,
+    visual_marginal_BN: Tensor,
+    *,
+    epsilon: float,
+    iterations: int = 30,
+    unbalanced_tau: float | None = None,
+    differentiate: bool = False,
+) -> Transport:
+    """The entropic transport plan between words and visual tokens, and its cost.
+
+    A token is masked where its marginal is exactly 0, whatever its cost is; each marginal sums to 1, or to 0 for a clip
+    that has no such token. `epsilon` and `unbalanced_tau` (the price, by KL divergence, of leaving the visual marginal;
+    None: it is kept) count in standard deviations of each clip's costs. With `differentiate` gradients flow through the
+    iterations and into the plan, else the plan is a constant and that of the cost is by the envelope theorem the plan.
+    """
+    _check(cost_BLN, text_marginal_BL, visual_marginal_BN, epsilon, iterations, unbalanced_tau)
+    with _full_precision(cost_BLN.device):
+        wide = torch.promote_types(cost_BLN.dtype, torch.float32)
+        text_BL, visual_BN = text_marginal_BL.to(wide), visual_marginal_BN.to(wide)
+        is_used_BLN = (text_BL > 0)[:, :, None] & (visual_BN > 0)[:, None, :]
+        cost_BLN = torch.where(is_used_BLN, cost_BLN.to(wide), 0.0)
+        with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
+            spread_B = _spread(cost_BLN, is_used_BLN)
+            damping = 1.0 if unbalanced_tau is None else unbalanced_tau / (unbalanced_tau + epsilon)
+            exponent_BLN = cost_BLN / (-epsilon * spread_B)[:, None, None]
+            plan_BLN, error_B = _iterate(exponent_BLN, text_BL, visual_BN, is_used_BLN, iterations, damping)
+        return Transport(plan_BLN, (plan_BLN * cost_BLN).sum(dim=(1, 2)), epsilon * spread_B, error_B)
+
+
+def _check(
+    cost_BLN: Tensor, text_BL: Tensor, visual_BN: Tensor, epsilon: float, iterations: int, tau: float | None
+) -> None:
+    expected = ((*cost_BLN.shape[:2],), (cost_BLN.shape[0], *cost_BLN.shape[2:]))
+    got = (tuple(text_BL.shape), tuple(visual_BN.shape))
+    if cost_BLN.ndim != 3 or got != expected:
+        raise ValueError(
+            f"costs {tuple(cost_BLN.shape)} [clips, text tokens, visual tokens] do not fit text marginals {got[0]} "
+            f"and visual marginals {got[1]}: expected {expected[0]} and {expected[1]}"
+        )
+    if not epsilon > 0 or iterations < 1 or (tau is not None and not tau > 0):
+        raise ValueError(f"epsilon {epsilon}, iterations {iterations} and unbalanced_tau {tau} must be positive")
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Neither autocast nor TensorFloat-32: ten bits of mantissa would leave a thousandth of the mass astray."""
+    is_tf32 = torch.backends.cuda.matmul.allow_tf32
+    with torch.autocast(device.type, enabled=False):
+        torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = is_tf32
+
+
+def _spread(cost_BLN: Tensor, is_used_BLN: Tensor) -> Tensor:
+    """Standard deviation of the costs in use; `cost_BLN` is 0 elsewhere."""
+    count_B = is_used_BLN.sum(dim=(1, 2)).clamp_min(1)
+    mean_B = cost_BLN.sum(dim=(1, 2)) / count_B
+    off_BLN = torch.where(is_used_BLN, cost_BLN - mean_B[:, None, None], 0.0)
+    return (off_BLN.square().sum(dim=(1, 2)) / count_B).clamp_min(SPREAD_FLOOR**2).sqrt()
+
+
+def _iterate(
+    exponent_BLN: Tensor, text_BL: Tensor, visual_BN: Tensor, is_used_BLN: Tensor, iterations: int, damping: float
+) -> tuple[Tensor, Tensor]:
+    """Plan and marginal error after `iterations` of: scale the columns, then the rows.
+
+    Masked rows and columns are 0 in the kernel and have marginal 1 and sum 1, so that their factors are always 1.
+    """
+    kernel_BLN = torch.where(is_used_BLN, exponent_BLN, -torch.inf)
+    is_row_BL, is_column_BN = is_used_BLN.any(dim=2), is_used_BLN.any(dim=1)
+    text_BL1 = torch.where(is_row_BL, text_BL, 1.0)[:, :, None]
+    visual_B1N = torch.where(is_column_BN, visual_BN, 1.0)[:, None, :]
+    unused_BL1, unused_B1N = (~is_row_BL).to(text_BL.dtype)[:, :, None], (~is_column_BN).to(text_BL.dtype)[:, None, :]
+
+    rows_BL1 = torch.where(is_row_BL, -kernel_BLN.amax(dim=2), 0.0)[:, :, None]
+    kernel_BLN = kernel_BLN + rows_BL1
+    columns_B1N = torch.where(is_column_BN, -kernel_BLN.amax(dim=1), 0.0)[:, None, :]
+    kernel_BLN = kernel_BLN + columns_B1N
+    scaled_BLN = kernel_BLN.exp()
+    row_BL1, column_B1N = torch.ones_like(text_BL1), torch.ones_like(visual_B1N)
+    for done in range(iterations):
+        if done & (done + 1) == 0 and done:  # 1, 3, 7, 15, ...
+            kernel_BLN = kernel_BLN + row_BL1.log() + column_B1N.log()
+            scaled_BLN = kernel_BLN.exp()
+            columns_B1N = columns_B1N + column_B1N.log()
+            row_BL1, column_B1N = torch.ones_like(row_BL1), torch.ones_like(column_B1N)
+        sum_B1N = torch.baddbmm(unused_B1N, row_BL1.transpose(1, 2), scaled_BLN)
+        column_B1N = visual_B1N / sum_B1N
+        if damping < 1:
+            column_B1N = (damping * column_B1N.log() - (1 - damping) * columns_B1N).exp()
+        row_BL1 = text_BL1 / torch.baddbmm(unused_BL1, scaled_BLN, column_B1N.transpose(1, 2))
+    plan_BLN = scaled_BLN * row_BL1 * column_B1N
+    with torch.no_grad():
+        wanted_BN = visual_B1N[:, 0]
+        if damping < 1:
+            wanted_BN = wanted_BN * (-(1 - damping) / damping * (columns_B1N + column_B1N.log()))[:, 0].exp()
+        error_BN = torch.where(is_column_BN, plan_BLN.detach().sum(dim=1) - wanted_BN, 0.0)
+    return plan_BLN, error_BN.abs().sum(dim=1)
