@@ -1,15 +1,15 @@
-"""Move the mass of words onto regions and moments at the least cost: entropic optimal transport by Sinkhorn's iterations.
+"""Move the mass of words onto regions and moments at the least cost: entropic optimal transport, by Sinkhorn.
 
 Shape letters: B = clips, L = text tokens, N = visual tokens.
 
-How it is computed, and why that is safe in 32 bits. The kernel is exp(-cost / epsilon) with its potentials taken into
-the exponent ("absorbed"), so that it is the plan itself up to two factors per token; an iteration is then two
-matrix-vector products and two divisions instead of two passes of logsumexp. The first potentials are the smallest costs
-of each row and then of each column: every row and column of the kernel has an entry that is exactly 1, no sum underflows.
-From there on each row's factor is one over a weighted mean of the columns' factors and the other way round, so factors
-never leave the range that the first iteration gave them per iteration; they are taken into the exponent again after 1, 3,
-7, 15, ... iterations, before their product could leave the range of a float and before an entry that had underflowed
-could matter. `tests/model/test_transport.py` holds it against the log domain in 64 bits.
+How it is computed, and why 32 bits are enough. The kernel is exp(-cost / epsilon) with its potentials taken into the
+exponent, so that it is the plan itself up to one factor per token; an iteration is then two matrix-vector products and
+two divisions instead of two passes of logsumexp over the costs. The first potentials are the smallest costs of each row
+and then of each column: every row and column of the kernel has an entry that is exactly 1, so that no sum underflows.
+From there on each row's factor is one over a weighted mean of the columns' factors, and the other way round, so that no
+iteration changes a factor by more than the one before it. Factors are taken into the exponent again after 1, 3, 7, 15,
+... iterations, before they could leave the range of a float and before an entry that had underflowed could matter.
+`tests/model/test_transport.py` holds all that against the log domain in 64 bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 SPREAD_FLOOR = 1e-3
-"""Costs whose standard deviation is smaller than this differ by rounding alone: epsilon shrinks no further with them."""
+"""Costs with a smaller standard deviation than this differ by rounding alone: epsilon shrinks no further with it."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,14 @@ def _check(
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
     """Neither autocast nor TensorFloat-32: ten bits of mantissa would leave a thousandth of the mass astray."""
-    is_tf32 = torch.backends.cuda.matmul.allow_tf32
+    matmul = torch.backends.cuda.matmul
+    precision = matmul.fp32_precision
     with torch.autocast(device.type, enabled=False):
-        torch.backends.cuda.matmul.allow_tf32 = False
+        matmul.fp32_precision = "ieee"
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.allow_tf32 = is_tf32
+            matmul.fp32_precision = precision
 
 
 def _spread(cost_BLN: Tensor, is_used_BLN: Tensor) -> Tensor:
@@ -134,14 +135,16 @@ def _iterate(
             columns_B1N = columns_B1N + column_B1N.log()
             row_BL1, column_B1N = torch.ones_like(row_BL1), torch.ones_like(column_B1N)
         sum_B1N = torch.baddbmm(unused_B1N, row_BL1.transpose(1, 2), scaled_BLN)
-        column_B1N = visual_B1N / sum_B1N
-        if damping < 1:
-            column_B1N = (damping * column_B1N.log() - (1 - damping) * columns_B1N).exp()
+        if damping == 1:
+            column_B1N = visual_B1N / sum_B1N
+        else:
+            column_B1N = visual_B1N * (-damping * sum_B1N.log() - (1 - damping) * columns_B1N).exp()
         row_BL1 = text_BL1 / torch.baddbmm(unused_BL1, scaled_BLN, column_B1N.transpose(1, 2))
     plan_BLN = scaled_BLN * row_BL1 * column_B1N
     with torch.no_grad():
         wanted_BN = visual_B1N[:, 0]
         if damping < 1:
-            wanted_BN = wanted_BN * (-(1 - damping) / damping * (columns_B1N + column_B1N.log()))[:, 0].exp()
+            potential_BN = (columns_B1N + column_B1N.log() - visual_B1N.log())[:, 0]
+            wanted_BN = wanted_BN * (-(1 - damping) / damping * potential_BN).exp()
         error_BN = torch.where(is_column_BN, plan_BLN.detach().sum(dim=1) - wanted_BN, 0.0)
     return plan_BLN, error_BN.abs().sum(dim=1)
