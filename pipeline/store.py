@@ -48,6 +48,9 @@ from schemas.table import SCHEMA_VERSION, Table
 ROW_GROUP_BYTES = 8 << 20
 """Largest row group, unless a single row is larger. What is read beside a unit's own rows is less than two of them."""
 
+OWN_GROUP_BYTES = 2 << 20
+"""A row at least this large is a row group of its own: who picks single rows, as shuffling does, reads nothing else."""
+
 LEFTOVER_S = 24 * 3600
 """Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
 
@@ -645,7 +648,8 @@ class ShardWriter:
     def append(self, rows: pa.Table) -> None:
         """Add rows that conform to the table."""
         for piece in _bounded(rows):
-            if self._waiting_bytes + piece.nbytes > ROW_GROUP_BYTES:
+            is_full = self._waiting_bytes + piece.nbytes > ROW_GROUP_BYTES
+            if is_full or _is_alone(piece) or (self._waiting and _is_alone(self._waiting[-1])):
                 self._write_waiting()
             self._waiting.append(piece)
             self._waiting_bytes += piece.nbytes
@@ -706,12 +710,16 @@ class ShardWriter:
 
 def _bounded(rows: pa.Table) -> Iterator[pa.Table]:
     """The rows in pieces that fit into a row group each."""
-    if rows.nbytes > ROW_GROUP_BYTES and rows.num_rows > 1:
+    if rows.num_rows > 1 and rows.nbytes > min(ROW_GROUP_BYTES, rows.num_rows * OWN_GROUP_BYTES):
         half = rows.num_rows // 2
         yield from _bounded(rows.slice(0, half))
         yield from _bounded(rows.slice(half))
     elif rows.num_rows:
         yield rows
+
+
+def _is_alone(rows: pa.Table) -> bool:
+    return rows.num_rows == 1 and rows.nbytes >= OWN_GROUP_BYTES
 
 
 def _row_groups(path: str) -> Iterator[pa.Table]:

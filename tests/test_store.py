@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline import snapshot as snapshots
 from pipeline import store as storing
 from pipeline.snapshot import SnapshotConflictError
-from pipeline.store import LEFTOVER_S, CorpusInUseError, Receipt, Store, StoreError
+from pipeline.store import LEFTOVER_S, OWN_GROUP_BYTES, CorpusInUseError, Receipt, Store, StoreError
 from schemas.rejects import REJECTS
 from schemas.table import SCHEMA_VERSION
 
@@ -90,6 +90,20 @@ def test_what_a_writer_takes_back_was_never_there(
     assert [name for group in found for name in group["unit_id"].to_pylist()] == kept
     assert all(0 < group.nbytes <= 1000 for group in found)
     assert not list(store.root.glob("tmp/*"))
+
+
+def test_a_large_row_is_a_row_group_of_its_own_and_small_ones_share_theirs(store: Store) -> None:
+    details = ["small", "small", "l" * OWN_GROUP_BYTES, "L" * OWN_GROUP_BYTES, "small", "small"]
+    rows = [reject(str(number)) | {"detail": detail} for number, detail in enumerate(details)]
+    with store.writer(REJECTS, 0, {}) as one_by_one:
+        for row in rows:
+            one_by_one.append(REJECTS.rows([row]))
+    assert one_by_one.file is not None
+    assert [group.num_rows for group in store.iter_batches(one_by_one.file)] == [2, 1, 1, 2]
+    with store.writer(REJECTS, 0, {}) as together:
+        together.append(REJECTS.rows(rows[2:4]))
+    assert together.file is not None
+    assert [group.num_rows for group in store.iter_batches(together.file)] == [1, 1]
 
 
 def test_leftovers_of_killed_runs_go_and_files_under_way_stay(store: Store) -> None:
