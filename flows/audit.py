@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.audit.panels import Panel
     from pipeline.audit.report import AuditReport
+    from pipeline.inspection.panels import Panel
 
 FAILED = 1
 

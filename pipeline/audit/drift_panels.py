@@ -10,8 +10,9 @@ from pipeline.audit.canaries import Canaries
 from pipeline.audit.changes import WHAT
 from pipeline.audit.corpus_figures import COUNTED_TEXTS, KINDS, CorpusShift
 from pipeline.audit.drift import MixShift
-from pipeline.audit.panels import SHOWN, Cell, Gauge, Panel, change_in_words, gauge
+from pipeline.audit.panels import SHOWN, change_in_words, gauge
 from pipeline.audit.snapshot_drift import SnapshotDrift, StageBalance, TextDrift
+from pipeline.inspection.panels import Cell, Gauge, Panel
 
 _TITLES = {
     "texts": "Acceptance",

@@ -9,7 +9,7 @@ import jinja2
 
 from pipeline.audit.changes import WHAT
 from pipeline.audit.drift_panels import panels_of_drift, word_diff
-from pipeline.audit.panels import Gauge, panels_of
+from pipeline.audit.panels import panels_of
 from pipeline.audit.report import AuditReport
 from pipeline.audit.snapshot_drift import SnapshotDrift
 from pipeline.inspection.page import html_environment, whole_file
@@ -33,9 +33,7 @@ def write_drift_page(report: SnapshotDrift, path: Path) -> Path:
 
 
 def _environment() -> jinja2.Environment:
-    environment = html_environment(Path(__file__).parent)
-    environment.tests["gauge"] = lambda cell: isinstance(cell, Gauge)
-    return environment
+    return html_environment(Path(__file__).parent)
 
 
 def _write(environment: jinja2.Environment, template: str, path: Path, **facts: Any) -> Path:

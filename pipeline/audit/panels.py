@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 from pipeline.audit.counterfactuals import DECOYS, READINGS
@@ -14,39 +13,10 @@ from pipeline.audit.figures import Share, Spread
 from pipeline.audit.leak import Leak
 from pipeline.audit.report import Audited, AuditReport, Counterfactuals
 from pipeline.descriptions.label_probe import Comparison
+from pipeline.inspection.panels import Cell, Gauge, Panel
 
 SHOWN = 30
 """Rows of a list of single texts; the JSON holds them all."""
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """A figure from 0 to 1 that can be drawn as a bar, with an interval; without a value, `words` says why."""
-
-    value: float | None
-    words: str
-    interval: tuple[float, float] | None = None
-
-    def __str__(self) -> str:
-        return self.words
-
-
-Cell = Gauge | str | int | None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One table of the report."""
-
-    part: str
-    title: str
-    meaning: str
-    columns: tuple[str, ...]
-    rows: list[tuple[Cell, ...]] = field(default_factory=list)
-    missing: str | None = None
-    """Why there are no rows."""
-    is_list: bool = False
-    """Whether its rows are single texts: long, and folded away on the page."""
 
 
 def panels_of(report: AuditReport) -> list[tuple[str, list[Panel]]]:

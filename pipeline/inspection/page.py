@@ -13,20 +13,28 @@ from typing import Any, TextIO
 import jinja2
 from markupsafe import Markup
 
+from pipeline.inspection.panels import Gauge, Swing
+
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, those that turn the direction of text among them: what they do is not seen, so they are named."""
 
 
 def html_environment(folder: Path) -> jinja2.Environment:
-    """Templates of `folder`: everything is escaped, a name that is not there is an error, what is not seen is named."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+    """Templates of `folder`, and the panels that all pages share.
+
+    Everything is escaped, a name that is not there is an error, what is not seen is named.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_name_unseen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["gauge"] = lambda cell: isinstance(cell, Gauge)
+    environment.tests["swing"] = lambda cell: isinstance(cell, Swing)
+    return environment
 
 
 def _name_unseen(value: Any) -> Any:
