@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipeline import snapshot as snapshots
 from pipeline.actions.blendshapes import BLENDSHAPE_NAMES
 from pipeline.descriptions.label_policy import refuse_seen_labels
-from pipeline.store import Store
+from pipeline.object_storage import open_store
 from schemas.actions import ACTIONS
 from schemas.corpus import TABLES
 from schemas.motion import MOTION
@@ -33,6 +33,8 @@ LONG_COLUMNS = {"landmarks_px", "crop_jpeg", "frames", "motion_weights"}
 class Corpus:
     """A corpus folder, read at one snapshot (by default the newest at the time of opening).
 
+    A URI such as `s3://bucket/corpus` opens one in object storage, see pipeline/object_storage.py.
+
     Example:
         corpus = Corpus("data/corpus")
         corpus.descriptions()[["draft", "text", "status"]]
@@ -43,7 +45,8 @@ class Corpus:
     """
 
     def __init__(self, root: str | Path, snapshot: int | None = None) -> None:
-        self.store = Store.open(Path(root))
+        self.place = str(root)
+        self.store = open_store(root)
         found = snapshots.newest(self.store) if snapshot is None else snapshots.read(self.store, snapshot)
         if found is None:
             raise KeyError(f"{root} holds no snapshot yet: a build that ends writes the first one")
