@@ -127,8 +127,8 @@ def test_padding_changes_nothing_whatever_stands_in_it(
     sizes = [(9, 33), (1, 20), (5, 1), (9, 12)]
     alone = [problem(seed + n, clips=1, text=text, visual=visual) for n, (text, visual) in enumerate(sizes)]
     cost, words, regions = torch.full((4, 11, 40), garbage), torch.zeros(4, 11), torch.zeros(4, 40)
-    for clip, ((text, visual), (one, one_words, one_regions)) in enumerate(zip(sizes, alone, strict=True)):
-        cost[clip, :text, :visual] = one[0]
+    for clip, ((text, visual), (its_cost, one_words, one_regions)) in enumerate(zip(sizes, alone, strict=True)):
+        cost[clip, :text, :visual] = its_cost[0]
         words[clip, :text], regions[clip, :visual] = one_words[0], one_regions[0]
     cost.requires_grad_()
     how: dict[str, object] = {"unbalanced_tau": tau, "differentiate": differentiate}
@@ -244,7 +244,7 @@ def test_differentiated_iterations_have_the_gradient_of_what_they_compute(tau: f
         moved = sinkhorn(at, words, regions, epsilon=0.5, iterations=iterations, unbalanced_tau=tau, differentiate=True)
         return moved.plan_BLN, moved.cost_B
 
-    assert torch.autograd.gradcheck(run, (cost.requires_grad_(),))  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(run, (cost.requires_grad_(),))
 
 
 def test_a_high_price_of_leaving_the_visual_marginal_keeps_it() -> None:
