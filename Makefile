@@ -41,12 +41,13 @@ format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# KEEP=1: versions that are in the lock stay; only what pyproject.toml asks for and the lock lacks is chosen.
 lock: ## choose versions afresh for pyproject.toml, in an environment of their own, and write environment/cpu.lock
 	rm -rf build/lock
 	@$(MAKE) --no-print-directory build/lock/bin/python
 	build/lock/bin/python environment/stand_ins.py build/stand_ins
 	build/lock/bin/python -m pip install --quiet --no-index --no-deps build/stand_ins/*.whl
-	build/lock/bin/python -m pip install --quiet -e ".[serve,dev]"
+	build/lock/bin/python -m pip install --quiet $(if $(KEEP),-c $(LOCK)) -e ".[serve,dev]"
 	sed -n '/^[^#]/q;p' $(LOCK) > build/cpu.lock
 	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude vllm --exclude torchaudio \
 		--exclude torchcodec --exclude triton --exclude facescribe-torchvision-cpu-ops \
