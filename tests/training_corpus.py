@@ -28,7 +28,7 @@ TEXTS = {
     "sadness": "The right lip corner turns down at the end.",
     "surprise": "The brows rise high and the jaw drops.",
 }
-PLACES = {"happiness": (9, 3), "sadness": (9, 9), "surprise": (3, 6)}
+PLACES = {"happiness": (9, 3), "sadness": (6, 9), "surprise": (3, 6)}
 """Row and column, of the grid of 14, of the patch that moves."""
 
 

@@ -46,7 +46,7 @@ class LossConfig(StageConfig):
 
     def hashes_of_files(self) -> dict[str, str]:
         """Of the votes."""
-        return {} if self.votes is None else {"votes": _sha256(self.votes)}
+        return {} if self.votes is None else {"votes": content_of(self.votes, "loss.votes")}
 
 
 class AugmentConfig(StageConfig):
@@ -161,14 +161,14 @@ class TrainResources(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 halves memory and time on a GPU; weights and losses stay fp32. auto: bf16 on a GPU, fp32 on a CPU."""
 
-    workers: int = Field(default=0, ge=0)
-    """Processes that read clips; 0 reads in this one."""
+    workers: int = Field(default=1, ge=0)
+    """Threads that read clips ahead of the step, in each process; from object storage 8 or more are better."""
 
     threads: int | None = Field(default=None, ge=1)
     """Threads of a CPU's arithmetic. None: as torch finds best. Another number may round otherwise."""
 
     cache_mb: int = Field(default=2048, ge=0)
-    """Memory in which clips are kept between epochs."""
+    """Memory of each process, in MB, in which clips are kept from epoch to epoch, at the size that the tower sees."""
 
     checkpoint_s: float = Field(default=600.0, gt=0)
     """Longest time between two checkpoints. There is one after every epoch and at an interruption, too."""
@@ -246,9 +246,10 @@ def _flat(fields: dict[str, Any], inside: str = "") -> dict[str, Any]:
     return flat
 
 
-def _sha256(path: Path) -> str:
+def content_of(path: Path, field: str) -> str:
+    """SHA-256 of the file that a field names. Raises TrainConfigError."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise TrainConfigError(f"cannot read loss.votes {path}: {error.strerror}") from error
+        raise TrainConfigError(f"cannot read {field} {path}: {error.strerror}") from error

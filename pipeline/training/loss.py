@@ -100,8 +100,9 @@ def contrast_sum(
     Candidates are all clips of the global batch. Clips with the same text (the same key) are no negatives of each
     other, because the text fits both. Both embeddings have length 1; `scale` multiplies their cosine.
     """
-    every_clip, offset = gather_rows(clip_BD, global_count)
-    every_caption, _ = gather_rows(caption_BD, global_count)
+    # Both in one piece: with two, the ranks could disagree about whose gradient is summed first.
+    both, offset = gather_rows(torch.cat([clip_BD, caption_BD], dim=1), global_count)
+    every_clip, every_caption = both.chunk(2, dim=1)
     every_key, _ = gather_rows(text_key_B, global_count, padding=NO_TEXT)
     own = torch.arange(len(clip_BD), device=clip_BD.device)
     is_same_BG = text_key_B[:, None] == every_key[None, :]
@@ -109,7 +110,7 @@ def contrast_sum(
     is_self_BG[own, own + offset] = True
     is_candidate_BG = (every_key != NO_TEXT)[None, :] & (~is_same_BG | is_self_BG)
     has_text_B = text_key_B != NO_TEXT
-    total = (every_clip.sum() + every_caption.sum()) * 0  # joins every rank's graph, also where it has no clip
+    total = both.sum() * 0  # joins every rank's graph, also where it has no clip
     for query_BD, every in ((clip_BD, every_caption), (caption_BD, every_clip)):
         cosine_BG = scale * query_BD @ every.T
         # A row without a text has no candidate: it keeps its cosines, so that no -inf enters, and is not counted.
