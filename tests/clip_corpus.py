@@ -73,6 +73,8 @@ def write_clip_corpus(root: Path, tracks: Sequence[MadeTrack], num_buckets: int 
         rows["encode_motion", MOTION, bucket] += [{**of_track, **_clip(track, n)} for n in range(track.num_clips)]
     receipts = []
     for (stage, table, bucket), listed in rows.items():
+        if not listed:
+            continue
         with store.writer(table, bucket, {}) as writer:
             for row in listed:
                 writer.append(table.rows([_filled(table, row)]))

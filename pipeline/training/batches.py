@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -109,17 +109,14 @@ class ClipReader:
 
     def read(self, positions: Sequence[int] | NDArray[np.int64], into: Arrays) -> None:
         """Put clips into room for them, in this order."""
+        frames, motion, is_known, is_padding = into
         for b, position in enumerate(positions):
             kept = self._cache.get(int(position))
+            stored: Sequence[NDArray[Any]] = self.cells(int(position)) if kept is None else kept
+            self._bring_to_size(stored[0], frames[b])
+            motion[b], is_known[b], is_padding[b] = stored[1:]
             if kept is None:
-                frames, *others = self.cells(int(position))
-                self._bring_to_size(frames, into[0][b])
-                for array, other in zip(into[1:], others, strict=True):
-                    array[b] = other
                 self._keep(int(position), into, b)
-            else:
-                for array, own in zip(into, kept, strict=True):
-                    array[b] = own
 
     def close(self) -> None:
         """Close every file."""
@@ -128,8 +125,16 @@ class ClipReader:
                 file.close()
             self._files.clear()
 
-    def _bring_to_size(self, frames: NDArray[np.generic], into: NDArray[np.uint8]) -> None:
-        if self.frame_px == CROP_PX:
+    def __enter__(self) -> ClipReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _bring_to_size(self, frames: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+        if frames.shape == into.shape:
             into[:] = frames
             return
         method = cv2.INTER_AREA if self.frame_px < CROP_PX else cv2.INTER_LINEAR
@@ -203,7 +208,7 @@ class ClipBatches:
         """Global batches of an epoch."""
         return (len(self.plan) + self.global_batch - 1) // self.global_batch
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[RawBatch]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[RawBatch]:
         """The batches of an epoch, from one on: a restart goes on where a checkpoint was made."""
         if not 0 <= start_batch <= len(self):
             raise ValueError(f"start_batch is {start_batch}, expected 0 to {len(self)}, the batches of an epoch")
