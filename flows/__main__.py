@@ -16,6 +16,7 @@ from flows.drift import drift
 from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
 from flows.export import export
 from flows.keeping import check, gc, takedown
+from flows.train import train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,6 +214,7 @@ app.command()(gc)
 app.command()(check)
 app.command()(takedown)
 app.command()(export)
+app.command()(train)
 
 
 @app.command()
@@ -344,6 +346,9 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
     from pipeline.takedown import UnknownVideoError
+    from pipeline.training.config import TrainConfigError
+    from pipeline.training.errors import CheckpointError, DivergedError, RunError
+    from pipeline.training.manifest import TrainingError
     from pipeline.videos.annotations import AnnotationError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
@@ -359,6 +364,8 @@ def _foreseen(error: Exception) -> tuple[str, int]:
             ConfigError,
             PromptError,
             ServedOtherwiseError,
+            TrainConfigError,
+            RunError,
         ),
     ):
         return str(error), WRONG_USAGE
@@ -373,6 +380,9 @@ def _foreseen(error: Exception) -> tuple[str, int]:
             ServerError,
             DuplicateAlarm,
             JournalError,
+            TrainingError,
+            CheckpointError,
+            DivergedError,
         ),
     ):
         return str(error), FAILED

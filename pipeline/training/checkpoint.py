@@ -21,14 +21,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from pipeline.training.errors import CheckpointError
+
 KEPT = 2
 """Checkpoints that stay; older ones are deleted after a newer one has its name."""
 
 _NAME = re.compile(r"\A(\d{4,})-(\d{6,})\.safetensors\Z")
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used: which, what is wrong with it, and what to do."""
 
 
 class Place(BaseModel):

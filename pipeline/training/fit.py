@@ -25,7 +25,6 @@ from pipeline.training.assemble import Assembler, Draw
 from pipeline.training.batches import ClipBatches
 from pipeline.training.chance import seed_of
 from pipeline.training.checkpoint import (
-    CheckpointError,
     Place,
     appearing_whole,
     checkpoints,
@@ -39,13 +38,13 @@ from pipeline.training.checkpoint import (
 )
 from pipeline.training.clips import ClipList, list_clips
 from pipeline.training.config import TrainConfig, TrainResources, first_difference
+from pipeline.training.errors import CheckpointError, DivergedError, RunError, TrainingInterruptedError
 from pipeline.training.logbook import Logbook
 from pipeline.training.loss import Objective, prior_of
 from pipeline.training.manifest import TrainingError
 from pipeline.training.optimizer import RunningMean, build_optimizer, rate_share, set_rates
 from pipeline.training.ranks import Ranks, joined
 from pipeline.training.run_folder import (
-    RunError,
     RunFacts,
     RunFolder,
     learnt,
@@ -61,14 +60,6 @@ from pipeline.training.votes import read_votes
 
 CLIP_BYTES = 16 * 3
 """Bytes that a clip takes in memory per pixel of a frame."""
-
-
-class TrainingInterruptedError(Exception):
-    """The training was asked to stop, and its checkpoint is written: the message says where."""
-
-
-class DivergedError(Exception):
-    """The loss or its gradient is no number any more: the message says when, and what to do."""
 
 
 @dataclass(frozen=True)

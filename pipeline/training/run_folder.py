@@ -24,8 +24,9 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.training.checkpoint import CheckpointError, read_tensors, write_json
+from pipeline.training.checkpoint import read_tensors, write_json
 from pipeline.training.config import TrainConfig, content_of
+from pipeline.training.errors import CheckpointError, RunError
 from pipeline.training.sampling import SamplingPlan
 from pipeline.training.splits import SplitPlan
 
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from pipeline.model.text import TextTower
 
 SOFTWARE = ("facescribe", "torch", "transformers", "peft", "numpy", "pyarrow", "safetensors")
-
-
-class RunError(Exception):
-    """A run folder that cannot be used as it was asked for: which, why, and what to do."""
 
 
 class RunFacts(BaseModel):
