@@ -14,6 +14,7 @@ from flows.audit import audit
 from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
 from flows.drift import drift
 from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
+from flows.evaluating import ablate, compare, crossval, evaluate
 from flows.export import export
 from flows.keeping import check, gc, takedown
 from flows.train import train
@@ -215,6 +216,10 @@ app.command()(check)
 app.command()(takedown)
 app.command()(export)
 app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(crossval)
+app.command()(ablate)
 
 
 @app.command()
@@ -347,7 +352,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.store import StoreError
     from pipeline.takedown import UnknownVideoError
     from pipeline.training.config import TrainConfigError
-    from pipeline.training.errors import CheckpointError, DivergedError, RunError
+    from pipeline.training.errors import CheckpointError, DivergedError, EvaluationError, RunError
     from pipeline.training.manifest import TrainingError
     from pipeline.videos.annotations import AnnotationError
     from pipeline.videos.sources import SourceError
@@ -366,6 +371,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
             ServedOtherwiseError,
             TrainConfigError,
             RunError,
+            EvaluationError,
         ),
     ):
         return str(error), WRONG_USAGE

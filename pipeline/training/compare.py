@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.training.errors import EvaluationError
 from pipeline.training.metrics import (
     NUM_DRAWS,
     Estimate,
@@ -34,7 +35,7 @@ SHOWN = 3
 """Videos that an error names on each side."""
 
 
-class ComparisonError(ValueError):
+class ComparisonError(EvaluationError):
     """Runs that cannot be compared: the message says in what they differ, and what to do."""
 
 

@@ -17,3 +17,7 @@ class DivergedError(Exception):
 
 class TrainingInterruptedError(Exception):
     """The training was asked to stop, and its checkpoint is written: the message says where."""
+
+
+class EvaluationError(Exception):
+    """Finished runs, folds or arms that cannot be judged as it was asked for: which, why, and what to do."""

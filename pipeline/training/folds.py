@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.training.chance import generator
 from pipeline.training.clips import ClipList
+from pipeline.training.errors import EvaluationError
 from pipeline.training.label_names import DFEW_LABELS, label_name
 from pipeline.training.splits import PARTS, SplitConfig, SplitPlan, plan_splits
 
@@ -36,7 +37,7 @@ PROTOCOLS: Mapping[Protocol, str] = {
 _DFEW_LIST = re.compile(r"set_(\d+)\.csv\Z")
 
 
-class FoldError(ValueError):
+class FoldError(EvaluationError):
     """Folds that cannot be used: the message says which file or video, what was expected, and what to do."""
 
 
@@ -335,10 +336,13 @@ class FoldSplit:
     """Test videos of these."""
 
 
-def split_of_fold(matched: Matched, fold: Fold, config: SplitConfig, seed: int) -> FoldSplit:
+def split_of_fold(
+    matched: Matched, fold: Fold, config: SplitConfig, seed: int, *, labels: Sequence[str] | None = None
+) -> FoldSplit:
     """Which clip trains, validates and tests in a fold. Validation is carved from train, whole groups at a time.
 
-    People on both sides are left as the fold has them: an official fold is what others were scored with.
+    People on both sides are left as the fold has them: an official fold is what others were scored with. `labels`:
+    leave out clips of any other.
 
     Raises:
         TrainingError: train lacks a class, or validation would take all of one.
@@ -361,7 +365,7 @@ def split_of_fold(matched: Matched, fold: Fold, config: SplitConfig, seed: int) 
         column = pa.array(values, pa.string())
         table = table.set_column(table.column_names.index(name), table.field(name), column)
     official = config.model_copy(update={"by": "official"})
-    plan = plan_splits(replace(matched.clips, table=table), official, seed)
+    plan = plan_splits(replace(matched.clips, table=table), official, seed, labels=labels)
     videos = {
         row["video_id"] for row, part in zip(rows, parts, strict=True) if part == "test" and row["group"] in shared
     }

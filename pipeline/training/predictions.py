@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from pipeline.training.errors import EvaluationError
 from schemas.table import SchemaError, Table, column
 
 CONTROLS: Mapping[str, str] = {
@@ -53,7 +54,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 """Stands in for a probability that underflowed to 0, whose logarithm would be infinite."""
 
 
-class PredictionError(ValueError):
+class PredictionError(EvaluationError):
     """Predictions that cannot be judged: the message says which, and what to do."""
 
 

@@ -97,8 +97,8 @@ def _of_people(evaluation: Evaluation) -> Iterator[str]:
         )
     if evaluation.figures.num_clusters < FEW_CLUSTERS and not evaluation.num_unknown_groups:
         yield (
-            f"Only {evaluation.figures.num_clusters} persons or films are tested: the intervals are themselves uncertain, "
-            "and rather too narrow."
+            f"Only {evaluation.figures.num_clusters} persons or films are tested: the intervals are themselves "
+            "uncertain, and rather too narrow."
         )
     if evaluation.num_unknown_groups:
         yield (
