@@ -69,7 +69,7 @@ def write_training_corpus(
         for name, found in tables.items():
             if found:
                 table = TABLES[name]
-                with store.writer(table, bucket, {}) as writer:
+                with store.writer(table, bucket, {"stage": "by_hand", "bucket": bucket, "key": "0" * 32}) as writer:
                     for row in found:
                         writer.append(table.conform(pa.Table.from_pylist([filled(table, row)], schema=table.schema)))
                 assert writer.file is not None

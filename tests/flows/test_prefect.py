@@ -23,8 +23,10 @@ from flows.prefect_api import PrefectServer
 from pipeline.inspection.corpus import Corpus
 from pipeline.local_server import free_port
 from pipeline.training.manifest import Manifest
+from pipeline.training.run_folder import RunFolder
 from tests.answer_server import MODEL, AnswerServer, answering, join_notes
 from tests.real_corpus import NUM_FRAMES, cut_clip
+from tests.training_corpus import write_training_corpus
 
 REPOSITORY = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -94,6 +96,29 @@ def test_the_deployment_runs_once_on_a_process_worker(
     assert ended["state"]["type"] == "COMPLETED", ended["state"]
     assert Corpus(root).snapshot.counts["descriptions"] == 2
     assert len(answers.requests) == 2
+
+
+@pytest.mark.server
+@pytest.mark.timeout(300)
+def test_a_training_runs_on_the_pool_of_the_gpus(api: str, prefect: Callable[..., str], tmp_path: Path) -> None:
+    prefect("work-pool", "create", "gpu", "--type", "process", "--overwrite")
+    prefect("deploy", "--name", "train")
+    write_training_corpus(tmp_path / "corpus")
+    parameters = {
+        "root": str(tmp_path / "corpus"),
+        "runs": str(tmp_path / "runs"),
+        "config": {"epochs": 1, "model": {"width": 16, "small_channels": 8, "heads": 2}},
+        "resources": {"device": "cpu", "threads": 1},
+    }
+    run = ask(api, f"deployments/{deployed(api, 'train')}/create_flow_run", parameters=parameters)
+
+    prefect("worker", "start", "--pool", "gpu", "--run-once")
+
+    ended = httpx.get(f"{api}/flow_runs/{run['id']}", timeout=30).json()
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert RunFolder.open(folder).is_done
+    assert artifact(api, run["id"], tmp_path / "corpus", "progress") == 100.0
 
 
 @pytest.mark.server
