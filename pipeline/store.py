@@ -719,7 +719,7 @@ def _bounded(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def _is_alone(rows: pa.Table) -> bool:
-    return rows.num_rows == 1 and rows.nbytes >= OWN_GROUP_BYTES
+    return bool(rows.num_rows == 1 and rows.nbytes >= OWN_GROUP_BYTES)
 
 
 def _row_groups(path: str) -> Iterator[pa.Table]:

@@ -35,12 +35,15 @@ MOTION = Table(
             "motion_weights",
             "float16",
             {"frame": CLIP_FRAMES, "row": GRID, "column": GRID},
-            "difference to the next frame in time, the frame's median removed, scaled robustly over the clip; "
-            "0 where is_motion_known is 0",
+            "how much of the face changes until a moment later, the head's own movement, light and noise taken out, "
+            "scaled robustly over the clip; 0 where is_motion_known is 0",
             unit="0..1",
         ),
         tensor(
-            "is_motion_known", "uint8", {"frame": CLIP_FRAMES}, "0 where the next frame lies beyond a gap or the end"
+            "is_motion_known",
+            "uint8",
+            {"frame": CLIP_FRAMES},
+            "0 where the next frame lies beyond a gap, a cut or the end",
         ),
         tensor("is_padding", "uint8", {"frame": CLIP_FRAMES}, "1 where the clip had fewer frames and the last repeats"),
     ),

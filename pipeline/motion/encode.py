@@ -1,22 +1,33 @@
 """Cut a track into clips of sixteen aligned frames and weigh where in them the face moves.
 
-Shape letters: T = frames of the track, F = 16 frames of a clip, G = 14 patches a side.
+Shape letters: T = frames of the track, F = 16 frames of a clip, G = 14 patches a side, N = landmarks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.motion.change import change, grey
 from pipeline.motion.config import MotionConfig
 from schemas.motion import CLIP_FRAMES, GRID
 
 ReadCrop = Callable[[int], NDArray[np.uint8]]
 """The aligned crop, RGB uint8 [224, 224, 3], at a position of the track."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedTrack:
+    """A face as its crops show it: times [T] rising, whether a gap or a cut lies before each frame [T], and landmarks
+    [T, N, 3] in pixels of the crops, depth included."""
+
+    times_s: NDArray[np.float64]
+    is_break_before: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+    read_crop: ReadCrop
 
 
 @dataclass(frozen=True)
@@ -31,13 +42,11 @@ class Clip:
     is_padding: NDArray[np.uint8]
 
 
-def encode_clips(
-    times_s: NDArray[np.float64], is_gap_before: NDArray[np.bool_], read_crop: ReadCrop, config: MotionConfig
-) -> Iterator[Clip]:
-    """Yield the clips of a track in time order. times_s [T] rising, is_gap_before [T]."""
-    for span in clip_spans(times_s, config.clip_s):
+def encode_clips(track: AlignedTrack, config: MotionConfig) -> Iterator[Clip]:
+    """Yield the clips of a track in time order."""
+    for span in clip_spans(track.times_s, config.clip_s):
         if len(span) >= config.min_frames:
-            yield _encode_clip(span, times_s, is_gap_before, read_crop, config)
+            yield _encode_clip(track, span, config)
 
 
 def clip_spans(times_s: NDArray[np.float64], clip_s: float) -> list[NDArray[np.int64]]:
@@ -60,62 +69,59 @@ def sample_positions(span: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArra
     return span[middles], np.zeros(CLIP_FRAMES, np.uint8)
 
 
-def _encode_clip(
-    span: NDArray[np.int64],
-    times_s: NDArray[np.float64],
-    is_gap_before: NDArray[np.bool_],
-    read_crop: ReadCrop,
-    config: MotionConfig,
-) -> Clip:
+def compared_with(
+    times_s: NDArray[np.float64], is_break_before: NDArray[np.bool_], position: int, step_s: float
+) -> int | None:
+    """The position of the first frame at least `step_s` later, or of the last one before a break or the end.
+
+    None where the very next frame is already beyond.
+    """
+    last = position
+    while last + 1 < len(times_s) and not is_break_before[last + 1]:
+        last += 1
+        if times_s[last] - times_s[position] >= step_s - 1e-6:  # frame times are rounded
+            break
+    return last if last > position else None
+
+
+def _encode_clip(track: AlignedTrack, span: NDArray[np.int64], config: MotionConfig) -> Clip:
     positions, is_padding = sample_positions(span)
-    has_next = positions + 1 < len(times_s)
-    neighbours = np.minimum(positions + 1, len(times_s) - 1)
-    is_known = has_next & ~is_gap_before[neighbours] & (is_padding == 0)
-    frames = np.stack([read_crop(position) for position in positions.tolist()])
-    following = [
-        read_crop(n) if known else frames[f]
-        for f, (n, known) in enumerate(zip(neighbours.tolist(), is_known, strict=True))
+    later = [
+        None if padded else compared_with(track.times_s, track.is_break_before, position, config.step_s)
+        for position, padded in zip(positions.tolist(), is_padding.tolist(), strict=True)
     ]
-    step_s = np.where(is_known, times_s[neighbours] - times_s[positions], 1.0)
-    differences = pooled_differences(frames, following) / step_s[:, None, None]
+    is_known = np.array([position is not None for position in later])
+    frames = np.stack([track.read_crop(position) for position in positions.tolist()])
+    changes = np.zeros((CLIP_FRAMES, GRID, GRID), np.float32)
+    for number, (position, other) in enumerate(zip(positions.tolist(), later, strict=True)):
+        if other is not None:
+            before, after = grey(frames[number]), grey(track.read_crop(other))
+            changed = change(before, after, track.landmarks[position], track.landmarks[other], config)
+            changes[number] = changed / (track.times_s[other] - track.times_s[position])
     return Clip(
         positions=positions,
-        times_s=times_s[positions],
+        times_s=track.times_s[positions],
         frames=frames,
-        motion_weights=motion_weights(differences, is_known, config),
+        motion_weights=motion_weights(changes, is_known, config),
         is_motion_known=is_known.astype(np.uint8),
         is_padding=is_padding,
     )
 
 
-def pooled_differences(
-    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], following: Sequence[NDArray[np.uint8]]
-) -> NDArray[np.float32]:
-    """Mean absolute grey difference of each frame to the one after it in time, pooled to [F, G, G]."""
-    pooled = []
-    for frame, after in zip(frames, following, strict=True):
-        difference = cv2.absdiff(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.cvtColor(after, cv2.COLOR_RGB2GRAY))
-        pooled.append(cv2.resize(difference.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA))
-    return np.stack(pooled).astype(np.float32)
-
-
 def motion_weights(
-    differences: NDArray[np.floating], is_known: NDArray[np.bool_], config: MotionConfig
+    changes: NDArray[np.floating], is_known: NDArray[np.bool_], config: MotionConfig
 ) -> NDArray[np.float16]:
-    """Weights 0..1 [F, G, G] from differences per second [F, G, G]; zero where `is_known` [F] is false.
+    """Weights 0..1 [F, G, G] from changes per second [F, G, G]; zero where `is_known` [F] is false.
 
-    Each frame's median is removed, because what changes everywhere at once is light, camera or head. What lies above it
-    is scaled by its own median and median absolute deviation over the clip: one outlier does not hide everything else.
+    What changed is scaled by its own median and median absolute deviation over the clip, so that one outlier does not
+    hide everything else, and never by less than `least_reach`.
     """
     weights = np.zeros((CLIP_FRAMES, GRID, GRID), np.float16)
-    if not is_known.any():
-        return weights
-    known = differences[is_known]
-    above = np.maximum(known - np.median(known, axis=(1, 2), keepdims=True), 0)
-    moved = above[above > 0]
+    changed = changes[is_known]
+    moved = changed[changed > 0]
     if not moved.size:
         return weights
     median = np.median(moved)
-    reach = median + config.scale_mad * np.median(np.abs(moved - median))
-    weights[is_known] = np.clip(above / reach, 0, 1) ** config.gamma
+    reach = max(float(median + config.scale_mad * np.median(np.abs(moved - median))), config.least_reach)
+    weights[is_known] = np.clip(changed / reach, 0, 1) ** config.gamma
     return weights
