@@ -8,6 +8,8 @@ package is installed. Who may read is said where that store says it: AWS_ACCESS_
 from __future__ import annotations
 
 import json
+import mmap
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -37,13 +39,18 @@ def open_store(place: str | Path) -> Store:
     return RemoteStore.at(uri, files, root)
 
 
-def open_input(store: Store, path: str) -> pa.NativeFile:
-    """A file of a corpus by its path below the root, to read any part of: mapped into memory where it lies on disk.
+def open_input(store: Store, path: str) -> pa.Buffer | pa.NativeFile:
+    """A file of a corpus by its path below the root, to read any part of: all of it, mapped, where it lies on disk.
 
     Raises:
         FileNotFoundError: it is gone.
     """
-    return store.open_input(path) if isinstance(store, RemoteStore) else pa.memory_map(str(store.root / path))
+    if isinstance(store, RemoteStore):
+        return store.open_input(path)
+    with (store.root / path).open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return pa.py_buffer(b"")
+        return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 class RemoteStore(Store):

@@ -12,6 +12,7 @@ S = frame_px, G = 14 patches a side.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from pipeline.training.clips import ClipList
 
 CELLS = ("frames", "motion_weights", "is_motion_known", "is_padding")
-FIELDS = tuple(MOTION.field(name) for name in CELLS)
+FORMS = tuple(read_cell(field, bytes(field.type.byte_width)) for field in map(MOTION.field, CELLS))
+"""An array of each cell's type and shape: reading them out of the schema for every clip would be felt."""
 
 BATCHES_AHEAD = 2
 """Batches that threads read while the one before is trained on."""
@@ -85,7 +87,9 @@ class ClipReader:
         self._lock = threading.Lock()
         self._places = clips.table.select(["file", "row_group", "row"]).to_pydict()
         self._cache: dict[int, Arrays] = {}
-        self._room_bytes = cache_bytes
+        self._free_bytes = cache_bytes
+        # Memory that is new to a process costs more than twice the copy into it, batch after batch.
+        self._rooms: deque[Arrays] = deque(maxlen=BATCHES_AHEAD + 2)
 
     def cells(self, position: int) -> list[NDArray[np.generic]]:
         """The stored arrays of a clip, one for each of CELLS; of a mapped file they share its memory and are read-only.
@@ -96,16 +100,24 @@ class ClipReader:
         """
         file = self._file(self._places["file"][position])
         buffers = file.row(self._places["row_group"][position], self._places["row"][position])
-        return [read_cell(field, buffer) for field, buffer in zip(FIELDS, buffers, strict=True)]
+        return [
+            np.frombuffer(buffer, form.dtype).reshape(form.shape) for form, buffer in zip(FORMS, buffers, strict=True)
+        ]
 
-    def empty(self, length: int) -> Arrays:
-        """Room for clips."""
-        return (
+    def room(self, length: int) -> Arrays:
+        """Room for clips: that of an earlier batch, if nobody holds any of it any more, and else fresh memory."""
+        for number, arrays in enumerate(self._rooms):
+            # The tuple, the loop and the call: whoever has a view or a tensor of an array holds the array too.
+            if len(arrays[0]) == length and all(sys.getrefcount(array) == 3 for array in arrays):
+                return self._rooms[number]
+        arrays = (
             np.empty((length, CLIP_FRAMES, self.frame_px, self.frame_px, 3), np.uint8),
             np.empty((length, CLIP_FRAMES, GRID, GRID), np.float32),
             np.empty((length, CLIP_FRAMES), np.bool_),
             np.empty((length, CLIP_FRAMES), np.bool_),
         )
+        self._rooms.append(arrays)
+        return arrays
 
     def read(self, positions: Sequence[int] | NDArray[np.int64], into: Arrays) -> None:
         """Put clips into room for them, in this order."""
@@ -145,9 +157,9 @@ class ClipReader:
         size = sum(array[b].nbytes for array in arrays)
         with self._lock:
             # What an epoch reads comes again in a whole epoch's time: to put out the oldest would put out everything.
-            if self._room_bytes < size or position in self._cache:
+            if self._free_bytes < size or position in self._cache:
                 return
-            self._room_bytes -= size
+            self._free_bytes -= size
             frames, motion, is_known, is_padding = arrays
             self._cache[position] = (frames[b].copy(), motion[b].copy(), is_known[b].copy(), is_padding[b].copy())
 
@@ -236,7 +248,7 @@ class ClipBatches:
     def _read(self, slices: Iterator[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
         if self._pool is None:
             for own in slices:
-                arrays = self._reader.empty(len(own))
+                arrays = self._reader.room(len(own))
                 self._reader.read(own, arrays)
                 yield own, arrays
             return
@@ -257,7 +269,7 @@ class ClipBatches:
         self, own: NDArray[np.int64], pool: ThreadPoolExecutor
     ) -> tuple[NDArray[np.int64], Arrays, list[Future[None]]]:
         """Ask the threads for a batch, each for a part of it: few batches in memory keep all of them at work."""
-        arrays = self._reader.empty(len(own))
+        arrays = self._reader.room(len(own))
         frames, motion, is_known, is_padding = arrays
         parts = []
         for chosen in np.array_split(np.arange(len(own)), min(self.workers, max(1, len(own)))):

@@ -32,8 +32,8 @@ class CellError(Exception):
 class CellFile:
     """Cells of one open Parquet file. May be used by any number of threads."""
 
-    def __init__(self, source: pa.NativeFile, name: str, columns: Sequence[str]) -> None:
-        """`name` is said in errors.
+    def __init__(self, source: pa.Buffer | pa.NativeFile, name: str, columns: Sequence[str]) -> None:
+        """`source`: the whole file mapped into memory, or an open one. `name` is said in errors.
 
         Raises:
             CellError: the file has no such columns, or cells read by place are not those that Parquet reads.
@@ -75,15 +75,19 @@ class CellFile:
         if places is None:
             return self._by_row_group(group, row)
         start, end = min(at for at, _ in places), max(at + size for at, size in places)
-        span = self._source.read_at(end - start, start)  # one request, where each costs a round trip
-        if span is None or len(span) < end - start:
+        span = self._read(start, end)  # one request, where each costs a round trip
+        if span.size < end - start:
             raise CellError(f"{self._name} ends before row group {group}: `facescribe check` says what to do")
-        span = pa.py_buffer(span)
         return [span.slice(at - start, size) for at, size in places]
 
     def close(self) -> None:
-        """Close the file. Cells of a mapped file that are still held stay valid."""
-        self._source.close()
+        """Close the file. A mapped one goes with the last cell that shares its memory."""
+        self._parquet.close(force=True)
+
+    def _read(self, start: int, end: int) -> pa.Buffer:
+        if isinstance(self._source, pa.Buffer):
+            return self._source.slice(start, end - start)
+        return pa.py_buffer(self._source.read_at(end - start, start))
 
     def _places_of(self, group: int) -> list[Place] | None:
         if group not in self._places:

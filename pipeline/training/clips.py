@@ -125,7 +125,7 @@ def _placed(corpus: Corpus) -> Iterator[dict[str, Any]]:
                 f"{corpus.place} lacks {file.path} of snapshot {corpus.snapshot.number}: videos were taken down or old "
                 "snapshots cleared since; take the newest snapshot"
             ) from None
-        with source, pq.ParquetFile(source) as parquet:
+        with pq.ParquetFile(source) as parquet:
             sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
             clips = parquet.read(list(CLIP_COLUMNS)).to_pylist()
         places = [(group, row) for group, size in enumerate(sizes) for row in range(size)]

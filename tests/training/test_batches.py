@@ -176,12 +176,25 @@ def test_clips_kept_in_memory_are_the_same(clips: ClipList, plan: SamplingPlan, 
                 assert torch.equal(kept.motion_BTGG, read.motion_BTGG)
                 kept.frames_BTSS3.zero_()  # what is trained on may be changed, what is kept stays
         reader = keeping._reader
-        assert len(reader._cache) == NUM_CLIPS // 2 and reader._room_bytes >= 0
+        assert len(reader._cache) == NUM_CLIPS // 2 and reader._free_bytes >= 0
+
+
+def test_a_batch_that_is_still_held_is_never_written_over(clips: ClipList, plan: SamplingPlan) -> None:
+    expected = [raw.frames_BTSS3.clone() for raw in batches_of(clips, plan, batch=2)]
+    with ClipBatches(clips, plan, frame_px=8, global_batch=2, workers=1) as batches:
+        tensors = [raw.frames_BTSS3 for raw in batches.epoch(0)]
+        views = [raw.frames_BTSS3[0, 3:].numpy()[::2] for raw in batches.epoch(0)]
+        known = [raw.is_motion_known_BT for raw in batches.epoch(0)]
+        places = {raw.frames_BTSS3.data_ptr() for raw in batches.epoch(0)}
+    assert all(torch.equal(held, clip) for held, clip in zip(tensors, expected, strict=True))
+    assert all(np.array_equal(held, clip[0, 3:].numpy()[::2]) for held, clip in zip(views, expected, strict=True))
+    assert len({mask.data_ptr() for mask in known}) == len(known)
+    assert len(places) < len(batches)  # and what nobody holds is used again
 
 
 def test_frames_are_brought_to_size_by_area(clips: ClipList, plan: SamplingPlan) -> None:
     with ClipReader(clips, 32) as reader:
-        room = reader.empty(1)
+        room = reader.room(1)
         reader.read([5], room)
         stored = np.asarray(reader.cells(5)[0], np.uint8)
     expected = np.stack([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA) for frame in stored])
