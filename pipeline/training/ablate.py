@@ -19,7 +19,7 @@ from pipeline.inspection.page import whole_file
 from pipeline.inspection.panels import Cell, Gauge, Panel
 from pipeline.training.checkpoint import appearing_whole
 from pipeline.training.clips import ClipList
-from pipeline.training.compare import Comparison, OverSeeds, compare, over_seeds
+from pipeline.training.compare import FLAT, Comparison, OverSeeds, compare, is_flat, over_seeds
 from pipeline.training.config import TrainConfig, TrainResources
 from pipeline.training.errors import DivergedError
 from pipeline.training.evaluate import flat_fields
@@ -355,6 +355,8 @@ def in_words(result: Ablation) -> list[str]:
         "An interval that leaves out 0 is one question's answer. Of many arms one is found by chance more easily: "
         "`p, corrected` (Holm) allows for that.",
     ]
+    if any(is_flat(one.over_seeds) for one in result.arms if one.over_seeds):
+        lines.append(FLAT)
     if most < 3:
         lines.append(f"ATTENTION: {most} seed{'s' if most > 1 else ''} only: how much a seed changes is hardly known.")
     if result.num_clusters < FEW_CLUSTERS:

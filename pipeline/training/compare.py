@@ -143,6 +143,17 @@ class OverSeeds(BaseModel):
         return spread(self.uar_values).deviation
 
 
+FLAT = (
+    "An interval without width says that every draw gave the same, as where no video is wrong: a bootstrap knows of no "
+    "error that it has not seen. The recalls' own intervals (Wilson) do allow for some."
+)
+
+
+def is_flat(found: OverSeeds) -> bool:
+    """Whether the interval of the UAR has no width."""
+    return found.uar.interval is not None and found.uar.interval[0] == found.uar.interval[1]
+
+
 def over_seeds(runs: Sequence[Scored], *, num_draws: int = NUM_DRAWS, seed: int = 0) -> OverSeeds:
     """Mean UAR and WAR of runs over the same videos; an interval draws clusters and seeds.
 

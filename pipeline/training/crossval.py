@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.inspection.page import whole_file
 from pipeline.inspection.panels import Cell, Gauge, Panel
 from pipeline.training.checkpoint import appearing_whole
-from pipeline.training.compare import Comparison, OverSeeds, compare, over_seeds
+from pipeline.training.compare import FLAT, Comparison, OverSeeds, compare, is_flat, over_seeds
 from pipeline.training.config import TrainConfig, TrainResources
 from pipeline.training.folds import (
     PROTOCOLS,
@@ -85,7 +85,7 @@ class ProtocolResult(_Frozen):
     recalls: list[Recall]
     """Of these, with the hits of the average seed."""
     uar_if_missing_wrong: float
-    """The pooled UAR if the run were wrong about every missing test video: how much is hidden by their absence."""
+    """The pooled UAR if the run were wrong about every missing test video whose label the folds say."""
     war_if_missing_wrong: float
 
 
@@ -230,7 +230,7 @@ def _protocol(
 ) -> ProtocolResult:
     # Missing videos are of the official folds; a fold by identity cannot know which it would have tested.
     missing = {name: [one for one in lost.values() if one.part == "test"] for name, lost in matched.missing.items()}
-    lost = Counter(one.label for entries in missing.values() for one in entries if one.label)
+    lost = Counter(one.label for one in matched.lost.values() if one.part == "test")
     means = {name: over_seeds(runs, num_draws=1) for name, runs in scored.items()}
     folds = [
         FoldResult(
@@ -267,7 +267,8 @@ def _protocol(
         pooled=found,
         recalls=[recall_of(label, round(hit), n) for label, hit, n in zip(labels, hits, asked, strict=True)],
         uar_if_missing_wrong=float(uar_of(hits, more)),
-        war_if_missing_wrong=float(war_of(hits, more)),
+        # A missing video whose label is nowhere known is one more wrong all the same.
+        war_if_missing_wrong=float(war_of([*hits, 0], [*more, lost.total() - sum(lost[label] for label in labels)])),
     )
 
 
@@ -324,6 +325,8 @@ def in_words(result: CrossValidation) -> list[str]:
         "± is the deviation between folds. Pooled figures are of all test videos together, with intervals of 95 % from "
         f"a bootstrap that draws by {result.drawn_by} ({result.num_clusters}) and by seed.",
     ]
+    if any(is_flat(one.pooled) for one in result.protocols):
+        lines.append(FLAT)
     for one in result.protocols:
         shared = sum(fold.num_shared_test for fold in one.folds)
         tested = sum(fold.num_test for fold in one.folds)

@@ -203,7 +203,7 @@ def _groups(predictor: Predictor, part: Part) -> tuple[int, int]:
 def counts_of(predictor: Predictor) -> list[Count]:
     """Clips, videos and groups by part and label."""
     cells: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in predictor.split.to_pylist():
+    for row in predictor.split.table.to_pylist():
         cells[row["split"], row["label"]].append(row)
     return [
         Count(

@@ -214,15 +214,22 @@ class Matched:
     num_unlisted: int
     """Videos with clips that no fold names: they take no part."""
 
+    @property
+    def lost(self) -> dict[str, Entry]:
+        """Every video that a fold names and the corpus has no clip of, once; as it is tested, where it is."""
+        entries = [item for lost in self.missing.values() for item in lost.items()]
+        return dict(sorted(entries, key=lambda item: item[1].part == "test"))
+
     def missing_in_words(self) -> list[str]:
-        """A line for each fold that lacks videos."""
-        lines = []
-        for fold, lost in self.missing.items():
-            parts = sorted(Counter(entry.part for entry in lost.values()).items())
-            counted = ", ".join(f"{count} of {part}" for part, count in parts)
-            if lost:
-                lines.append(f"fold {fold}: {len(lost)} of its videos have no training clip ({counted}): {_some(lost)}")
-        return lines
+        """A line that says how many videos are missing and which, or none."""
+        if not (lost := self.lost):
+            return []
+        tested = {fold: sum(entry.part == "test" for entry in own.values()) for fold, own in self.missing.items()}
+        counted = ", ".join(f"fold {fold} {number}" for fold, number in tested.items() if number)
+        return [
+            f"{len(lost)} videos that the folds name have no training clip in the corpus: {_some(lost)}. Test videos "
+            f"among them: {counted or 'none'}. `facescribe show rejects` says why a video gave none."
+        ]
 
 
 def match_folds(folds: Folds, clips: ClipList) -> Matched:

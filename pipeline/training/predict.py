@@ -6,9 +6,8 @@ Shape letters: B clips, K labels. Nothing is drawn by chance but what a control 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ from numpy.typing import NDArray
 
 from pipeline import progress
 from pipeline.training.assemble import Assembler
-from pipeline.training.batches import ClipReader, RawBatch
+from pipeline.training.batches import ClipBatches
 from pipeline.training.clips import ClipList, list_clips
 from pipeline.training.config import TrainResources
 from pipeline.training.predictions import CONTROLS, PREDICTIONS, PredictionError, Predictions, read_predictions
-from pipeline.training.splits import Part
+from pipeline.training.sampling import SamplingConfig, plan_sampling
+from pipeline.training.splits import Part, SplitPlan
 
 if TYPE_CHECKING:
     from pipeline.training.run_folder import RunFolder
@@ -77,9 +77,9 @@ class Predictor:
         return self._given or clips_of_run(self.run)
 
     @cached_property
-    def split(self) -> pa.Table:
-        """Clips that have a part, with their labels: as the run has stored them."""
-        return self.run.split.table
+    def split(self) -> SplitPlan:
+        """The part of each clip, with its label: as the run has stored it."""
+        return self.run.split
 
     def positions(self, part: Part) -> NDArray[np.int64]:
         """Rows of the clip list that are of this part.
@@ -87,8 +87,8 @@ class Predictor:
         Raises:
             PredictionError: the split has none, or the list lacks some.
         """
-        found = self.run.split.positions(self.clips, part)
-        expected = int(np.sum(np.array(self.split["split"].to_pylist(), dtype=object) == part))
+        found = self.split.positions(self.clips, part)
+        expected = int(np.sum(np.array(self.split.table["split"].to_pylist(), dtype=object) == part))
         if not expected:
             raise PredictionError(f"the split of {self.run.path} has no clip of the part {part!r}")
         if len(found) < expected:
@@ -132,7 +132,7 @@ class Predictor:
         return made
 
     def _key(self, part: Part, control: str) -> str:
-        own = (VERSION, CONTROL_SEED, part, control, self.place.fold, self.place.arm, self.run.config.text)
+        own = (VERSION, CONTROL_SEED, part, control, self.run.config.text)
         facts = self.run.facts
         said = repr((*own, self.weights_key, facts.split_key, facts.clips_key, facts.corpus, facts.snapshot))
         return hashlib.sha256(said.encode()).hexdigest()[:32]
@@ -155,27 +155,39 @@ class Predictor:
         return torch.device(wanted)
 
     @cached_property
-    def _asked(self) -> tuple[Any, Assembler, ClipReader]:
-        """Network, assembler, reader."""
+    def _asked(self) -> tuple[Any, Assembler]:
+        """Network and assembler."""
         if self.resources.threads is not None:
             torch.set_num_threads(self.resources.threads)
         tower = self.run.text_tower()
         network = self.run.load_network(self._device, tower)
         assembler = Assembler(self.clips, tower, self.run.labels, text=self.run.config.text)
-        reader = ClipReader(self.clips, self.run.config.model.frame_px, self.resources.cache_mb * 2**20)
-        return network, assembler, reader
+        return network, assembler
+
+    @cache  # noqa: B019  a predictor lives as long as its questions
+    def _batches(self, part: Part) -> ClipBatches:
+        """The clips of a part in the order of their ids; kept, so that each control finds them in memory."""
+        config = self.run.config
+        return ClipBatches(
+            self.clips,
+            plan_sampling(self.split, SamplingConfig(shuffle=False), part),
+            frame_px=config.model.frame_px,
+            global_batch=BATCH,
+            rank=0,
+            world_size=1,
+            workers=self.resources.workers,
+            cache_bytes=self.resources.cache_mb * 2**20,
+        )
 
     def _ask(self, part: Part, control: str) -> pa.Table:
-        positions = self.positions(part)
-        network, assembler, reader = self._asked
+        wanted = self.positions(part)
+        network, assembler = self._asked
         if control == "shuffled_captions":
-            assembler = assembler.with_shuffled_captions(positions, CONTROL_SEED)
-        found = []
+            assembler = assembler.with_shuffled_captions(wanted, CONTROL_SEED)
+        positions, found = [], []
         stage = f"ask about {part}, {control.replace('_', ' ')}"
         is_half = self._device.type == "cuda" and self.resources.precision != "fp32"
-        for start in range(0, len(positions), BATCH):
-            rows = positions[start : start + BATCH]
-            raw = _read(reader, rows, start // BATCH)
+        for raw in self._batches(part).epoch(0):
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=is_half):
                 made = assembler.batch(
                     raw,
@@ -185,14 +197,15 @@ class Predictor:
                     blanks_frames=control == "text_only",
                 )
                 logits_BK = network(made.batch).logits_BK
+            positions.append(raw.positions)
             found.append(logits_BK.float().softmax(-1).cpu().numpy())
-            progress.report(stage, 0, done=start + len(rows), total=len(positions))
-        return self._table(positions, np.concatenate(found), control)
+            progress.report(stage, 0, done=sum(map(len, positions)), total=len(wanted))
+        return self._table(np.concatenate(positions), np.concatenate(found), control)
 
     def _table(self, positions: NDArray[np.int64], probabilities_NK: NDArray[np.float32], control: str) -> pa.Table:
-        names, labels = ["clip_id", "track_id", "video_id", "group"], self.run.labels
+        names, labels, split = ["clip_id", "track_id", "video_id", "group"], self.run.labels, self.split.table
         rows = self.clips.table.select(names).take(pa.array(positions)).to_pylist()
-        label_of = dict(zip(self.split["clip_id"].to_pylist(), self.split["label"].to_pylist(), strict=True))
+        label_of = dict(zip(split["clip_id"].to_pylist(), split["label"].to_pylist(), strict=True))
         said = {"fold": self.place.fold, "arm": self.place.arm, "seed": self.run.config.seed, "control": control}
         return PREDICTIONS.rows(
             {
@@ -227,10 +240,3 @@ def clips_of_run(run: RunFolder) -> ClipList:
     known = [label_of.get(clip, label) for clip, label in zip(clip_ids, labels, strict=True)]
     place = listed.table.column_names.index("label")
     return replace(listed, table=listed.table.set_column(place, "label", pa.array(known, pa.string())))
-
-
-def _read(reader: ClipReader, rows: Sequence[int] | NDArray[np.int64], number: int) -> RawBatch:
-    arrays = reader.empty(len(rows))
-    reader.read(rows, arrays)
-    frames, motion, is_known, is_padding = (torch.from_numpy(array) for array in arrays)
-    return RawBatch(number, np.asarray(rows), frames, motion, is_known, is_padding, weight=len(rows))

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.inspection.page import html_environment, whole_file
 from pipeline.inspection.panels import Cell, Gauge, Panel, Swing
 from pipeline.training.checkpoint import appearing_whole
-from pipeline.training.compare import Comparison, Difference
+from pipeline.training.compare import FLAT, Comparison, Difference
 from pipeline.training.evaluate import Curve, Evaluation
 from pipeline.training.metrics import Estimate, Figures, Recall
 from pipeline.training.predictions import CONTROLS
@@ -95,10 +95,10 @@ def _of_people(evaluation: Evaluation) -> Iterator[str]:
             f"ATTENTION: {evaluation.num_shared_groups} persons or films are in train and in {evaluation.part}: part "
             'of this figure may be that they were recognised. Train with split.by = "identity" beside it.'
         )
-    if evaluation.figures.num_clusters < FEW_CLUSTERS and not evaluation.num_unknown_groups:
+    if 1 < evaluation.figures.num_clusters < FEW_CLUSTERS and not evaluation.num_unknown_groups:
         yield (
-            f"Only {evaluation.figures.num_clusters} persons or films are tested: the intervals are themselves "
-            "uncertain, and rather too narrow."
+            f"The test videos are of {evaluation.figures.num_clusters} persons or films alone: the intervals are "
+            "rough, and rather too narrow."
         )
     if evaluation.num_unknown_groups:
         yield (
@@ -113,6 +113,8 @@ def _of_labels(found: Figures) -> Iterator[str]:
         "whatever their interval. Guessing gives "
         f"{found.chance:.3f}."
     )
+    if found.uar.interval is not None and found.uar.interval[0] == found.uar.interval[1]:
+        yield FLAT
     if found.absent:
         yield f"No test video is of {', '.join(found.absent)}: left out of UAR and macro-F1, not counted as 0."
     if found.unlearnt:

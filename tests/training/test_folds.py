@@ -172,9 +172,10 @@ def test_what_the_corpus_lacks_is_listed_and_what_no_fold_names_is_counted(tmp_p
     matched = match_folds(read_folds(dfew(tmp_path)), clips)
     assert matched.num_unlisted == 1
     assert matched.missing_in_words() == [
-        "fold 1: 1 of its videos have no training clip (1 of test): '4'",
-        "fold 2: 1 of its videos have no training clip (1 of train): '4'",
+        "1 videos that the folds name have no training clip in the corpus: '4'. Test videos among them: fold 1 1. "
+        "`facescribe show rejects` says why a video gave none."
     ]
+    assert matched.lost == {"4": Entry("test", "happiness")}
     with pytest.raises(FoldError, match=r"none of the videos .* by name, such as '3', the corpus has 'else.mp4'"):
         match_folds(read_folds(tmp_path), clips_of([("else.mp4", "fear", None)]))
 
