@@ -250,7 +250,7 @@ def show(clips: int, workers: int) -> None:
         for number, label in enumerate(EXPRESSIONS)
         for n in range(clips)
     ]
-    resting = [("neutral", condition, HELD_OUT_SEED + 50 + n) for condition in AT_REST for n in range(4 * clips)]
+    resting = [("neutral", condition, HELD_OUT_SEED + 50 + n) for condition in AT_REST for n in range(3 * clips)]
     with ProcessPoolExecutor(workers) as pool:
         results = list(pool.map(_scores, acting + resting))
     done = [(task, result) for task, result in zip(acting + resting, results, strict=True) if result is not None]

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from bench.length import machine
 from pipeline.assets import fetch_all
 from pipeline.motion.config import MotionConfig
-from pipeline.motion.encode import Clip, encode_clips
+from pipeline.motion.encode import AlignedTrack, Clip, encode_clips
+from pipeline.motion.head import landmarks_in_crop
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.extract import Extraction, FaceTrack, extract_tracks
 from pipeline.tracks.stage import open_networks
@@ -41,7 +42,7 @@ FRAMES_PER_VIDEO = 150
 SHAPE = (CLIP_FRAMES, CROP_PX, CROP_PX, 3)
 CLIP_BYTES = int(np.prod(SHAPE))
 WEIGHT_BYTES = 2 * CLIP_FRAMES * GRID * GRID
-ROUNDS = 3
+ROUNDS = 5
 
 Frames = NDArray[np.uint8]
 
@@ -99,7 +100,8 @@ FORMS = (
 
 def real_clips() -> list[Clip]:
     """Clips of the first frames of real videos, of all their faces; short ones, so that there are many."""
-    networks, found = open_networks(TrackConfig()), []
+    networks = open_networks(TrackConfig())
+    found: list[Clip] = []
     for name, path in fetch_all(VIDEOS).items():
         print(f"cutting clips out of {name}", file=sys.stderr)
         read = partial(_first_frames, path)
@@ -119,7 +121,10 @@ def _clips_of(extraction: Extraction, track: FaceTrack) -> Iterator[Clip]:
     def read_crop(position: int) -> Frames:
         return np.asarray(cv2.imdecode(jpegs[position], cv2.IMREAD_COLOR_RGB), np.uint8)
 
-    return encode_clips(track.times_s, track.is_gap_before, read_crop, MotionConfig(clip_s=0.6))
+    landmarks = landmarks_in_crop(extraction.landmarks_px(track), track.transforms, 1.0)
+    return encode_clips(
+        AlignedTrack(track.times_s, track.is_gap_before, landmarks, read_crop), MotionConfig(clip_s=0.6)
+    )
 
 
 def write(form: Form, clips: Sequence[Clip], count: int, path: Path) -> None:
@@ -203,10 +208,7 @@ def show_frames(clips: Sequence[Clip], count: int, folder: Path) -> None:
     print("| frames | codec | rows a group | MB a clip | pack, clips/s | in order, clips/s | shuffled, clips/s |")
     print("|---|---|---|---|---|---|---|")
     bound = folder / "bound.npy"
-    mapped = np.lib.format.open_memmap(bound, "w+", np.uint8, (count, *SHAPE))
-    for row in range(count):
-        mapped[row] = clips[row % len(clips)].frames
-    del mapped
+    np.save(bound, np.stack([clips[row % len(clips)].frames for row in range(count)]))
     in_order, shuffled = best(partial(by_npy, bound), count)
     print(f"| .npy, mapped (the bound) | none | - | {CLIP_BYTES / 1e6:.2f} | - | {in_order:.0f} | {shuffled:.0f} |")
     bound.unlink()
@@ -219,11 +221,11 @@ def show_frames(clips: Sequence[Clip], count: int, folder: Path) -> None:
         write(form, clips, count, path)
         megabytes = path.stat().st_size / count / 1e6
         in_order, shuffled = best(partial(by_row_group, form, path), count)
-        row = f"| {form.name} | {form.codec} | {form.rows} | {megabytes:.2f} | {packed:.0f} "
-        print(f"{row}| {in_order:.0f} | {shuffled:.0f} |", flush=True)
+        line = f"| {form.name} | {form.codec} | {form.rows} | {megabytes:.2f} | {packed:.0f} "
+        print(f"{line}| {in_order:.0f} | {shuffled:.0f} |", flush=True)
         if form.pack is to_raw and form.codec == "none" and form.rows == 1:
             in_order, shuffled = best(partial(by_place, path), count)
-            print(f"{row}| {in_order:.0f} (by place) | {shuffled:.0f} (by place) |", flush=True)
+            print(f"{line}| {in_order:.0f} (by place) | {shuffled:.0f} (by place) |", flush=True)
         path.unlink()
 
 
