@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.motion.config import MotionConfig
@@ -49,7 +48,6 @@ def _aligned(track: dict[str, Any], crops: Sequence[Any]) -> AlignedTrack:
     def decode(position: int) -> Any:
         return cv2.imdecode(np.frombuffer(crops[position].as_buffer(), np.uint8), cv2.IMREAD_COLOR_RGB)
 
-    @lru_cache(maxsize=4)  # a frame and the one it is compared with are read by turns
     def read_crop(position: int) -> Any:
         rgb = decode(position)
         return rgb if len(rgb) == CROP_PX else cv2.resize(rgb, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
