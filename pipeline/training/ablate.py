@@ -161,14 +161,14 @@ def ablate(
     """Train each arm with each seed on one split, judge all of them, and write the table, a page and Markdown to `out`.
 
     Runs that are there already are taken over, so that the same call goes on after an interruption, and more arms or
-    seeds can be added later. The split is planned once, with the first seed.
+    seeds can be added later. The split is planned once, with the seed of the base.
 
     Raises:
         SeriesError: an unknown arm, no seed, or a run of another split in its folder.
         TrainingError, RunError, …: as `fit` does.
     """
     wanted = _wanted(arms, seeds, reference)
-    split = plan_splits(clips, base.split, seeds[0], labels=base.labels)
+    split = plan_splits(clips, base.split, base.seed, labels=base.labels)
     tasks = [
         Task(
             name=f"{arm}, seed {seed}",

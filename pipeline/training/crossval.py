@@ -130,7 +130,7 @@ def crossval(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeriesError(f"seeds are {', '.join(map(str, seeds)) or 'none'}: give different ones")
-    splits, not_run = _splits(matched, config, seeds[0], protocols)
+    splits, not_run = _splits(matched, config, protocols)
     tasks = [
         Task(
             name=f"{protocol}, fold {one.name}, seed {seed}",
@@ -162,19 +162,21 @@ def crossval(
 
 
 def _splits(
-    matched: Matched, config: TrainConfig, seed: int, protocols: Sequence[Protocol] | None
+    matched: Matched, config: TrainConfig, protocols: Sequence[Protocol] | None
 ) -> tuple[dict[Protocol, list[FoldSplit]], dict[str, str]]:
     splits: dict[Protocol, list[FoldSplit]] = {}
     not_run: dict[str, str] = {}
     for protocol in protocols or PROTOCOLS:
         try:
-            folds: Sequence[Fold] = matched.folds if protocol == "official" else identity_folds(matched, seed)
+            folds: Sequence[Fold] = matched.folds if protocol == "official" else identity_folds(matched, config.seed)
         except FoldError as error:
             if protocols:
                 raise
             not_run[protocol] = str(error)
             continue
-        splits[protocol] = [split_of_fold(matched, fold, config.split, seed, labels=config.labels) for fold in folds]
+        splits[protocol] = [
+            split_of_fold(matched, fold, config.split, config.seed, labels=config.labels) for fold in folds
+        ]
     return splits, not_run
 
 

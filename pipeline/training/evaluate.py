@@ -138,7 +138,14 @@ def evaluate(
     """
     if unknown := [name for name in controls if name not in CONTROLS]:
         raise PredictionError(f"no control {unknown[0]!r}; there are: {', '.join(CONTROLS)}")
-    predictor = Predictor(run, clips, resources, place)
+    with Predictor(run, clips, resources, place) as predictor:
+        return _evaluated(predictor, part, controls, beside, anew=anew)
+
+
+def _evaluated(
+    predictor: Predictor, part: Part, controls: Sequence[str], beside: Sequence[RunFolder], *, anew: bool
+) -> Evaluation:
+    run = predictor.run
     wanted = [name for name in CONTROLS if name in controls or name == "none"]
     reasons = {name: why for name in wanted if (why := predictor.why_not(name, part))}
     scored = {name: per_video(predictor.predict(part, name, anew=anew)) for name in wanted if name not in reasons}
@@ -161,7 +168,7 @@ def evaluate(
         num_unknown_groups=groups[1],
         curves=curves_of(run.path),
         provenance=provenance_of(run, predictor),
-        beside=[_beside(other, part, resources, scored["none"]) for other in beside],
+        beside=[_beside(other, part, predictor.resources, scored["none"]) for other in beside],
     )
 
 
@@ -175,7 +182,8 @@ def score(
     place: Place | None = None,
 ) -> Scored:
     """What a finished run says of the videos of a part. Raises as `evaluate`."""
-    return per_video(Predictor(run, clips, resources, place).predict(part, control))
+    with Predictor(run, clips, resources, place) as predictor:
+        return per_video(predictor.predict(part, control))
 
 
 def _beside(other: RunFolder, part: Part, resources: TrainResources | None, own: Scored) -> Beside:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,21 @@ class Predictor:
             )
         self.run, self._given, self.place = run, clips, place or Place()
         self.resources = resources or TrainResources()
+        self._batches: dict[Part, ClipBatches] = {}
+
+    def close(self) -> None:
+        """Close the files of the clips, and let go of what was kept of them."""
+        for batches in self._batches.values():
+            batches.close()
+        self._batches.clear()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @cached_property
     def clips(self) -> ClipList:
@@ -164,20 +180,21 @@ class Predictor:
         assembler = Assembler(self.clips, tower, self.run.labels, text=self.run.config.text)
         return network, assembler
 
-    @cache  # noqa: B019  a predictor lives as long as its questions
-    def _batches(self, part: Part) -> ClipBatches:
+    def _of_part(self, part: Part) -> ClipBatches:
         """The clips of a part in the order of their ids; kept, so that each control finds them in memory."""
-        config = self.run.config
-        return ClipBatches(
-            self.clips,
-            plan_sampling(self.split, SamplingConfig(shuffle=False), part),
-            frame_px=config.model.frame_px,
-            global_batch=BATCH,
-            rank=0,
-            world_size=1,
-            workers=self.resources.workers,
-            cache_bytes=self.resources.cache_mb * 2**20,
-        )
+        if part not in self._batches:
+            config = self.run.config
+            self._batches[part] = ClipBatches(
+                self.clips,
+                plan_sampling(self.split, SamplingConfig(shuffle=False), part),
+                frame_px=config.model.frame_px,
+                global_batch=BATCH,
+                rank=0,
+                world_size=1,
+                workers=self.resources.workers,
+                cache_bytes=self.resources.cache_mb * 2**20,
+            )
+        return self._batches[part]
 
     def _ask(self, part: Part, control: str) -> pa.Table:
         wanted = self.positions(part)
@@ -187,7 +204,7 @@ class Predictor:
         positions, found = [], []
         stage = f"ask about {part}, {control.replace('_', ' ')}"
         is_half = self._device.type == "cuda" and self.resources.precision != "fp32"
-        for raw in self._batches(part).epoch(0):
+        for raw in self._of_part(part).epoch(0):
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=is_half):
                 made = assembler.batch(
                     raw,

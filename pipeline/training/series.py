@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +75,16 @@ def train_and_judge(task: Task, number: int, total: int, resources: TrainResourc
     """Train a run, or go on with it, or take it over; then ask it, and write its own report.
 
     Raises:
-        SeriesError: the folder holds a run of another split.
+        SeriesError: the folder holds a run of another split, or several processes are at work.
         RunError, TrainingError, …: as `fit` and `evaluate` do.
     """
     from pipeline.training.fit import fit
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SeriesError(
+            "a series is run by one process: start it without torchrun. Of several GPUs give each some seeds (--seeds "
+            "1 --device cuda:1) with the same --out, and then run it once with all seeds: finished runs are taken over"
+        )
 
     def at(what: str, progress: Progress | None = None, *, is_over: bool = False) -> Step:
         return Step(task.name, number, total, what, progress, is_over)

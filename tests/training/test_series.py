@@ -114,9 +114,10 @@ def test_an_ablation_compares_with_the_reference_and_goes_on(clips: ClipList, tm
     assert (tmp_path / "balanced" / "seed-0" / "report.html").exists()
 
 
-def test_all_seeds_are_tested_on_one_split(clips: ClipList, tmp_path: Path) -> None:
+def test_all_seeds_are_tested_on_one_split_in_whatever_order_they_are_run(clips: ClipList, tmp_path: Path) -> None:
     config = tiny(split={"by": "identity", "test_share": 0.34})
-    found = ablate(clips, tmp_path, config, HOW, arms=["balanced"], seeds=[1, 0])
+    ablate(clips, tmp_path, config, HOW, arms=["balanced"], seeds=[1])
+    found = ablate(clips, tmp_path, config, HOW, arms=["balanced"], seeds=[0, 1])
     assert len({RunFolder.open(tmp_path / "balanced" / f"seed-{seed}").facts.split_key for seed in (0, 1)}) == 1
     assert found.arms[0].seeds == [0, 1] and found.arms[0].over_seeds is not None
 
@@ -159,6 +160,14 @@ def test_a_run_of_another_split_is_not_taken_over(clips: ClipList, tmp_path: Pat
     task = Task("again", path, config, clips, other.of(clips, moved), Place())
     with pytest.raises(SeriesError, match=r"holds a run of another split .* labels, groups or folds have changed"):
         train_and_judge(task, 1, 1, HOW, lambda _: None)
+
+
+def test_a_series_under_torchrun_says_how_to_use_several_gpus(
+    clips: ClipList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SeriesError, match=r"without torchrun\. Of several GPUs give each some seeds"):
+        ablate(clips, tmp_path, tiny(), HOW, arms=["balanced"])
 
 
 def test_ps_are_corrected_as_holm_says() -> None:
