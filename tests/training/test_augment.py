@@ -75,6 +75,25 @@ def test_light_changes_every_frame_of_a_clip_in_the_same_way() -> None:
     assert all(torch.equal(changed[:, 0], changed[:, frame]) for frame in range(4)), "a still face must stay still"
 
 
+def test_brightness_contrast_and_saturation_do_what_their_names_say() -> None:
+    frames = torch.randint(
+        60, 140, (1, 2, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    weights = torch.tensor([0.299, 0.587, 0.114])
+
+    def lit(brightness: float = 1.0, contrast: float = 1.0, saturation: float = 1.0) -> torch.Tensor:
+        factors = [torch.tensor([factor]) for factor in (brightness, contrast, saturation)]
+        nothing = change(1)
+        made = Change(nothing.is_flipped_B, nothing.zoom_B, nothing.shift_B2, *factors)
+        return change_clips(frames, torch.zeros(1, 2, GRID, GRID), made)[0].float()
+
+    grey = frames.float() @ weights
+    assert torch.allclose(lit(brightness=1.2), 1.2 * frames.float(), atol=0.51)
+    assert torch.allclose(lit(contrast=0.5) @ weights, grey.mean() + 0.5 * (grey - grey.mean()), atol=0.6)
+    assert torch.allclose(lit(saturation=0.0), grey[..., None].expand(-1, -1, -1, -1, 3), atol=0.51)
+    assert torch.allclose(lit(saturation=1.3) @ weights, grey, atol=0.6), "how light a place is stays as it is"
+
+
 def test_what_is_drawn_hangs_on_seed_epoch_and_clip_and_not_on_the_company() -> None:
     config = AugmentConfig()
     together = draw_changes(config, 0, 3, ["a", "b", "c"])
