@@ -303,26 +303,26 @@ def test_the_command_trains_is_interrupted_and_goes_on(whole: RunFolder, corpus:
     assert "this training was over already" in again.stdout
 
 
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(corpus: Path, tmp_path: Path) -> None:
-    """Batches of 5 and 2 over two ranks, and one of 1 where the second rank has no clip: shares that are not equal."""
-    changes: dict[str, Any] = {"model": {"dropout": 0.0}, "batch": 11, "epochs": 2}
-    config = train_file(tmp_path / "train.toml", **changes)
-    alone = fit(corpus, tmp_path / "alone", tiny(**changes), HOW)
-    launcher = (
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node=2",
-        f"--master-port={free_port()}",
-        "-m",
-        "flows",
+def in_two_processes(corpus: Path, out: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}")
+    command = facescribe(
+        "train", "--root", corpus, "--out", out, "--config", config, launcher=(*launcher, "-m", "flows")
     )
-    command = facescribe("train", "--root", corpus, "--out", tmp_path / "two", "--config", config, launcher=launcher)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("validation: UAR") == 1, "only the first process speaks"
-    two = RunFolder.open(tmp_path / "two")
+    return done
+
+
+UNEVEN: dict[str, Any] = {"model": {"dropout": 0.0}, "batch": 11, "epochs": 2}
+"""12 clips in batches of 11: shares of 6 and 5, then of 1 and none. Dropout is each rank's own, so there is none."""
+
+
+@pytest.fixture(scope="module")
+def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return fit(corpus, tmp_path_factory.mktemp("alone") / "run", tiny(**UNEVEN), HOW)
+
+
+def assert_close(two: RunFolder, alone: RunFolder) -> None:
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(two)[name], tensor, atol=2e-4, rtol=2e-3, msg=name)
     logs = [read_metrics(run.path).to_pandas().set_index(["step", "split", "name"])["value"] for run in (alone, two)]
@@ -330,3 +330,32 @@ def test_two_processes_learn_what_one_does(corpus: Path, tmp_path: Path) -> None
         for name in ("loss", "loss_classes", "loss_contrast", "loss_transport", "gradient_norm"):
             assert logs[1][step, "train", name] == pytest.approx(logs[0][step, "train", name], rel=2e-3, abs=1e-4)
     assert logs[1][4, "validation", "nll"] == pytest.approx(logs[0][4, "validation", "nll"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(alone: RunFolder, corpus: Path, tmp_path: Path) -> None:
+    done = in_two_processes(corpus, tmp_path / "two", train_file(tmp_path / "train.toml", **UNEVEN))
+    assert done.stdout.count("validation: UAR") == 1, "only the first process speaks"
+    assert_close(RunFolder.open(tmp_path / "two"), alone)
+
+
+@pytest.mark.slow
+def test_what_one_process_began_two_go_on_with(alone: RunFolder, corpus: Path, tmp_path: Path) -> None:
+    stop = at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(TrainingInterruptedError, match="after step 2 of 4"):
+        fit(corpus, tmp_path / "run", tiny(**UNEVEN), HOW, on_progress=stop)
+    in_two_processes(corpus, tmp_path / "run", train_file(tmp_path / "train.toml", **UNEVEN))
+    assert_close(RunFolder.open(tmp_path / "run"), alone)
+
+
+@pytest.mark.slow
+def test_it_learns_and_with_shuffled_labels_it_does_not(tmp_path: Path) -> None:
+    """The corpus is one that a network learns in few steps; what is left without labels is memory, not knowledge."""
+    people = [f"p{number:02}" for number in range(14)]
+    write_training_corpus(tmp_path / "corpus", people=people, test_people=people[:2])
+    config = tiny(epochs=10, batch=12, split={"validation_share": 0.4}, augment={"flip": 0.5})
+    learnt = fit(tmp_path / "corpus", tmp_path / "run", config, HOW)
+    assert learnt.facts.validation["uar"] > 0.95
+    fooled = fit(tmp_path / "corpus", tmp_path / "fooled", config.model_copy(update={"shuffle_labels": True}), HOW)
+    assert fooled.facts.validation["uar"] < 0.8
+    assert fooled.facts.validation["nll"] > 2 * learnt.facts.validation["nll"]
