@@ -23,8 +23,8 @@ class ModelConfig(StageConfig):
     tower_path: Path | None = None
     """Folder of the CLIP model, as transformers saves it (safetensors). Needed by `clip` towers."""
 
-    frame_px: int = Field(default=56, ge=28, multiple_of=14)
-    """Side that frames are brought to: 56 for the small tower, 224 for CLIP with patches of 16."""
+    frame_px: int = Field(default=112, ge=28, multiple_of=14)
+    """Side that frames are brought to: 112 for the small tower, 224 for CLIP with patches of 16."""
 
     small_channels: int = Field(default=16, ge=8, multiple_of=8)
     """Channels of the small tower's first layer; later ones have two and three times as many."""

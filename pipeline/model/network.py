@@ -114,9 +114,9 @@ class GraceNetwork(nn.Module):
         hidden = functional.pad(is_padding_BT, (1, 0), value=False)
         for layer in self.temporal:
             tokens = layer(tokens, src_key_padding_mask=hidden)
-        shown = (~is_padding_BT)[:, :, None].to(tokens.dtype)
-        mean = (tokens[:, 1:] * shown).sum(1) / shown.sum(1).clamp(min=1)
-        over_time: Tensor = self.norm(tokens[:, 0] + mean)
+        # An expression is at its apex in few of the frames: their maximum keeps what a mean would thin out.
+        strongest = tokens[:, 1:].masked_fill(is_padding_BT[:, :, None], -1e4).amax(1)
+        over_time: Tensor = self.norm(tokens[:, 0] + strongest)
         return over_time
 
     def _regions(self, patches_BTCGG: Tensor) -> Tensor:

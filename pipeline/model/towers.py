@@ -24,10 +24,10 @@ class TowerError(ValueError):
 
 
 class SmallTower(nn.Module):
-    """Convolutions for aligned faces on a CPU: grey frames beside their difference from the clip's mean frame.
+    """Convolutions for aligned faces on a CPU, over what changes: against the clip's median, and to the next frame.
 
-    The difference takes the person's resting face out, which is what lets so small a tower learn from few people.
-    A frame's vector sees where each patch lies, since aligned faces have their parts in the same place.
+    The median frame takes the person's resting face and the light out, which is what lets so small a tower learn from
+    few people. A frame's vector sees where each patch lies, since aligned faces have their parts in the same place.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -43,25 +43,22 @@ class SmallTower(nn.Module):
             _convolution(second, third, kernel=3, stride=1),
         )
         self.deeper = _convolution(third, third, kernel=3, stride=2)
-        self.narrow = nn.Conv2d(third, config.small_channels, 1)
-        self.vector = nn.Linear(config.small_channels * ALIGNED_GRID**2, config.width)
+        self.vector = nn.Linear(third * ALIGNED_GRID**2, config.width)
 
     def forward(self, frames_BTSS3: Tensor) -> Tensor:
         """Patches [B, T, C, G, G]."""
         grey_BTSS = frames_BTSS3.float().mean(-1)
-        spread = (
-            grey_BTSS.std(dim=(2, 3), keepdim=True) + 8.0
-        )  # light changes from frame to frame; 8 grey levels: noise
-        grey_BTSS = (grey_BTSS - grey_BTSS.mean(dim=(2, 3), keepdim=True)) / spread
-        change_BTSS = 2.0 * (grey_BTSS - grey_BTSS.mean(dim=1, keepdim=True))
-        pictures = torch.stack([grey_BTSS, change_BTSS], dim=2).flatten(0, 1)
+        spread = grey_BTSS.std(dim=(2, 3), keepdim=True) + 8.0  # in grey levels: noise is not blown up
+        grey_BTSS = 2.0 * (grey_BTSS - grey_BTSS.mean(dim=(2, 3), keepdim=True)) / spread
+        change_BTSS = grey_BTSS - grey_BTSS.median(dim=1, keepdim=True).values
+        step_BTSS = functional.pad(grey_BTSS[:, 1:] - grey_BTSS[:, :-1], (0, 0, 0, 0, 0, 1))
+        pictures = torch.stack([change_BTSS, step_BTSS], dim=2).flatten(0, 1)
         patches: Tensor = self.patches(pictures.contiguous(memory_format=torch.channels_last))
         return _by_clip(patches, frames_BTSS3)
 
     def summarise(self, patches_BTCGG: Tensor) -> Tensor:
         """One vector a frame, [B, T, D]."""
-        deeper = self.narrow(self.deeper(patches_BTCGG.flatten(0, 1)))
-        vectors: Tensor = self.vector(deeper.flatten(1))
+        vectors: Tensor = self.vector(self.deeper(patches_BTCGG.flatten(0, 1)).flatten(1))
         return _by_clip(vectors, patches_BTCGG)
 
 

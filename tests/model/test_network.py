@@ -35,7 +35,7 @@ def batch_of(count: int, side: int = 56, words: int = 9, seed: int = 0) -> ClipB
 
 def network_of(**config: Any) -> GraceNetwork:
     torch.manual_seed(0)
-    return GraceNetwork(ModelConfig(width=32, **config), torch.randn(CLASSES, WIDTH)).eval()
+    return GraceNetwork(ModelConfig(width=32, frame_px=56, **config), torch.randn(CLASSES, WIDTH)).eval()
 
 
 ALIGNMENTS = ("none", "attention", "balanced", "unbalanced")
@@ -195,7 +195,7 @@ def test_a_clip_tower_learns_through_lora_alone(clip_folder: Path) -> None:
 def test_a_clip_tower_gives_the_patches_that_transformers_gives(clip_folder: Path) -> None:
     from transformers import CLIPVisionModel
 
-    tower = ClipTower(ModelConfig(tower="clip", tower_path=clip_folder, lora_rank=0)).eval()
+    tower = ClipTower(ModelConfig(tower="clip", tower_path=clip_folder, frame_px=56, lora_rank=0)).eval()
     frames = batch_of(1).frames_BTSS3
     model: Any = CLIPVisionModel
     reference = model.from_pretrained(clip_folder).eval()
