@@ -68,11 +68,13 @@ Weights = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A rendered clip as the pipeline sees it, and where the action moves the face [F, G, G], a second."""
+    """A rendered clip as the pipeline sees it, and where the action moves the face [F, G, G], a second; `all_truth`
+    has what its speech and blinks move as well."""
 
     track: AlignedTrack
     clip: Clip
     truth: Weights
+    all_truth: Weights
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
@@ -169,13 +171,17 @@ def make_scene(label: str, condition: str, seed: int) -> Scene | None:
         read_crop=crops.__getitem__,
     )
     clip = next(encode_clips(track, MotionConfig()), None)
-    return None if clip is None else Scene(track, clip, _truth(plan, alone, faces, clip))
-
-
-def _truth(plan: ClipPlan, alone: ClipPlan, track: FaceTrack, clip: Clip) -> Weights:
-    """Change of brightness a second that the recipe causes between each frame and the next [F, G, G]."""
-    truth = np.zeros((CLIP_FRAMES, GRID, GRID), np.float32)
+    if clip is None:
+        return None
     recipe, shown = alone.faces[0].blendshapes, plan.faces[0].blendshapes
+    truth = _truth(plan, recipe, faces, clip)
+    return Scene(track, clip, truth, truth if np.array_equal(recipe, shown) else _truth(plan, shown, faces, clip))
+
+
+def _truth(plan: ClipPlan, recipe: NDArray[np.float32], track: FaceTrack, clip: Clip) -> Weights:
+    """Change of brightness a second that weights [T, 52] cause between each frame and the next [F, G, G]."""
+    truth = np.zeros((CLIP_FRAMES, GRID, GRID), np.float32)
+    shown = plan.faces[0].blendshapes
     for number, position in enumerate(clip.positions.tolist()):
         if not clip.is_motion_known[number]:
             continue
@@ -210,9 +216,11 @@ def _person(identity: int) -> Any:
 
 @dataclass(frozen=True)
 class Score:
-    """Of one clip and method: share of the weight on moving regions, correlation with the truth, mean weight."""
+    """Of one clip and method: share of the weight on the regions that the action moves and on those that anything of
+    the face moves, correlation with the truth, mean weight."""
 
     share: float
+    share_of_all: float
     correlation: float
     mean: float
 
@@ -220,13 +228,19 @@ class Score:
 def score(scene: Scene, method: Callable[[Scene], Weights]) -> Score:
     """How well a method's weights lie on what the action moves, over the known frames of a clip."""
     weights, truth = method(scene)[scene.is_known].astype(np.float64), scene.truth[scene.is_known]
-    is_moving = (truth >= MOVING_SHARE * truth.max()) & (truth > 0)
-    total = weights.sum()
+    total = max(float(weights.sum()), 1e-9)
+    of_action, of_all = (float(weights[_is_moving(t)].sum()) for t in (truth, scene.all_truth[scene.is_known]))
     return Score(
-        share=float(weights[is_moving].sum() / total) if total else 0.0,
+        share=of_action / total,
+        share_of_all=of_all / total,
         correlation=float(np.corrcoef(weights.ravel(), truth.ravel())[0, 1]) if weights.std() and truth.std() else 0.0,
         mean=float(weights.mean()),
     )
+
+
+def _is_moving(truth: Weights) -> NDArray[np.bool_]:
+    is_moving: NDArray[np.bool_] = (truth >= MOVING_SHARE * truth.max()) & (truth > 0)
+    return is_moving
 
 
 def _scores(task: tuple[str, str, int]) -> tuple[dict[str, Score], float, float] | None:
@@ -238,34 +252,40 @@ def _scores(task: tuple[str, str, int]) -> tuple[dict[str, Score], float, float]
     list(encode_clips(scene.track, MotionConfig()))
     took_s = time.process_time() - began
     truth = scene.truth[scene.is_known]
-    area = float((truth >= MOVING_SHARE * truth.max()).mean()) if truth.any() else 0.0
+    area = float(_is_moving(truth).mean())
     return {name: score(scene, method) for name, method in METHODS.items()}, area, took_s
 
 
-def show(clips: int, workers: int) -> None:
+def show(clips: int, workers: int, conditions: Sequence[str]) -> None:
     """The tables."""
     acting = [
         (label, condition, HELD_OUT_SEED + 100 * n + number)
-        for condition in CONDITIONS
+        for condition in conditions
         for number, label in enumerate(EXPRESSIONS)
         for n in range(clips)
     ]
-    resting = [("neutral", condition, HELD_OUT_SEED + 50 + n) for condition in AT_REST for n in range(3 * clips)]
+    resting = [
+        ("neutral", condition, HELD_OUT_SEED + 50 + n)
+        for condition in AT_REST
+        if condition in conditions
+        for n in range(3 * clips)
+    ]
     with ProcessPoolExecutor(workers) as pool:
         results = list(pool.map(_scores, acting + resting))
     done = [(task, result) for task, result in zip(acting + resting, results, strict=True) if result is not None]
     print(f"{len(done)} of {len(results)} clips gave a track; {len(EXPRESSIONS) * clips} clips of each distractor.\n")
     print("Share of the motion weight on truly moving action regions (correlation with what the action changes):\n")
-    print(f"| distractor | patches that move | {' | '.join(METHODS)} | present by plain |")
-    print("|---" * (len(METHODS) + 3) + "|")
-    for condition in CONDITIONS:
+    print(f"| distractor | patches that move | {' | '.join(METHODS)} | present by plain | on all that the face does |")
+    print("|---" * (len(METHODS) + 4) + "|")
+    for condition in conditions:
         of_it = [result for (label, name, _), result in done if name == condition and label != "neutral"]
         shares = {name: float(np.mean([scores[name].share for scores, _, _ in of_it])) for name in METHODS}
         close = {name: float(np.mean([scores[name].correlation for scores, _, _ in of_it])) for name in METHODS}
         area = 100 * np.mean([area for _, area, _ in of_it])
         cells = [f"{100 * shares[name]:.1f} % ({close[name]:.2f})" for name in METHODS]
         factor = shares["present"] / shares["plain difference"]
-        print(f"| {condition} | {area:.1f} % | {' | '.join(cells)} | {factor:.1f} x |")
+        of_all = 100 * np.mean([scores["present"].share_of_all for scores, _, _ in of_it])
+        print(f"| {condition} | {area:.1f} % | {' | '.join(cells)} | {factor:.1f} x | {of_all:.1f} % |")
     _show_at_rest([(task[0], task[1], result[0]) for task, result in done])
     print(
         f"\nEncoding a clip of 16 frames takes {np.median([took_s for _, (_, _, took_s) in done]):.3f} s on one core."
@@ -276,7 +296,7 @@ def _show_at_rest(done: Sequence[tuple[str, str, dict[str, Score]]]) -> None:
     print("\nMean weight of a face that does nothing, and beside it of the acting faces:\n")
     print("| distractor | former, at rest | former, acting | present, at rest | present, acting |")
     print("|---|---|---|---|---|")
-    for condition in AT_REST:
+    for condition in [name for name in AT_REST if any(where == name for _, where, _ in done)]:
         cells = [
             np.mean([s[name].mean for label, where, s in done if where == condition and (label == "neutral") is rests])
             for name in ("former (median removed)", "present")
@@ -325,13 +345,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1, help="clips of each expression and distractor")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--distractors", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--picture", type=Path, help="draw a filmstrip there instead of measuring")
     asked = parser.parse_args()
     if asked.picture:
         draw(asked.picture)
         return
     print(machine(), end="\n\n")
-    show(asked.clips, asked.workers)
+    show(asked.clips, asked.workers, asked.distractors)
 
 
 if __name__ == "__main__":
