@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -27,6 +28,11 @@ from pipeline.training.alignment import (
     region_cells,
     share_of,
 )
+from pipeline.training.alignment_scores import ASPECTS, ask_run
+
+if TYPE_CHECKING:
+    from pipeline.training.clips import ClipList
+    from pipeline.training.run_folder import RunFolder
 
 _FRAME_PX = 112  # of a frame on the strip
 _TRUE, _PADDED = "#00d0ff", "#9aa0a6"
@@ -52,10 +58,10 @@ def draw_alignment(
     pairs = [(one, place_of(one, face)) for one in told]
     shown = [(one, place) for one, place in pairs if place is not None][:_MOST_TOLD]
     words = _words(text, spans, plan_LN)[:_MOST_WORDS]
-    height = 0.9 * (len(shown) + 1) + 0.24 * max(len(words), 3) + 1.2
+    top = 1.05 * (len(shown) + 1) + 0.5
+    height = top + 0.24 * max(len(words), 3) + 0.8
     picture = Figure(figsize=(16, height), layout="constrained")
     FigureCanvasAgg(picture)
-    top = 0.9 * (len(shown) + 1) + 0.4
     strips, tables = np.asarray(picture.subfigures(2, 1, height_ratios=[top, height - top])).tolist()
     axes = strips.subplots(len(shown) + 1, 1, squeeze=False)[:, 0]
     frames = _frames(frames_TSS3)
@@ -69,16 +75,41 @@ def draw_alignment(
         own, chance = share_of(mass_TRR, place), share_of(chance_TRR, place)
         _strip(ax, _heated(frames, mass_TRR), face, f"“{one.words}”\n{one.action.replace('_', ' ')}\n{one.side}")
         _outline(ax, place.both_TRR)
-        said = "\n".join(
-            f"{name} {getattr(own, name):.0%} (chance {getattr(chance, name):.0%})"
-            for name in ("region", "moment", "both")
-        )
-        ax.text(1.004, 0.5, said, transform=ax.transAxes, va="center", fontsize=8)
+        said = (f"{name} {getattr(own, name):.0%} (chance {getattr(chance, name):.0%})" for name in ASPECTS)
+        ax.text(1.004, 0.5, "\n".join(said), transform=ax.transAxes, va="center", fontsize=8)
+    axes[0].text(1.004, 0.5, "region 99% (chance 99%)", transform=axes[0].transAxes, fontsize=8, alpha=0)  # as wide
     strips.suptitle(f"{title}\n{text}" if title else text, fontsize=10, x=0.01, ha="left", wrap=True)
     _tables(tables, words, face, chance_TRR)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, format="png", dpi=100)
     return path
+
+
+def draw_alignments(
+    run: RunFolder, clips: ClipList, positions: Sequence[int], folder: Path, *, device: str = "cpu"
+) -> list[Path]:
+    """A picture for each of these clips that tells an action of the face, named by clip, of a finished run.
+
+    Raises:
+        EvaluationError, RunError, CheckpointError: as `measure_alignment`.
+    """
+    paths = []
+    for scorer, reader, position, plan_LN in ask_run(run, clips, positions, device=device):
+        frames_TSS3 = np.asarray(reader.cells(position)[0], np.uint8)
+        row = clips.table.select(["clip_id", "path", "label"]).slice(position, 1).to_pylist()[0]
+        paths.append(
+            draw_alignment(
+                folder / f"{row['clip_id']}.png",
+                frames_TSS3,
+                scorer.text(position) or "",
+                scorer.spans(position),
+                plan_LN,
+                scorer.told(position),
+                scorer.face(position),
+                title=f"{row['path']} ({row['label'] or 'no label'})",
+            )
+        )
+    return paths
 
 
 def _words(

@@ -1,6 +1,6 @@
 """Score the alignment of a whole corpus, and list the texts whose words do not meet what they tell.
 
-Shape letters: L = text tokens, T = 16 frames, S = side in pixels, N = T * 7 * 7 visual tokens.
+Shape letters: L = text tokens, N = 16 * 7 * 7 visual tokens.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class AlignmentScorer:
 
 def plans_of(
     network: GraceNetwork, assembler: Assembler, reader: ClipReader, positions: Sequence[int], batch: int = BATCH
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.uint8]]]:
-    """Each clip's position, plan [L, N] and frames [T, S, S, 3], as the network sees them.
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Each clip's position and plan [L, N].
 
     Raises:
         EvaluationError: the network aligns nothing.
@@ -163,8 +163,36 @@ def plans_of(
                 'this network aligns no words (alignment = "none"): train one with "attention", "balanced" or '
                 '"unbalanced" to see what its words meet'
             )
-        yield from zip(rows.tolist(), plan_BLN.float().cpu().numpy(), arrays[0], strict=True)
+        yield from zip(rows.tolist(), plan_BLN.float().cpu().numpy(), strict=True)
         progress.report("read alignments", 0, done=min(start + batch, len(positions)), total=len(positions))
+
+
+def ask_run(
+    run: RunFolder,
+    clips: ClipList,
+    positions: Sequence[int] | NDArray[np.int64],
+    *,
+    truth: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    dilate: int = 1,
+    device: str = "cpu",
+) -> Iterator[tuple[AlignmentScorer, ClipReader, int, NDArray[np.float32]]]:
+    """The plan of each of these clips whose text tells an action of the face, from a finished run's network.
+
+    Raises:
+        EvaluationError: the run's network aligns nothing.
+        RunError, CheckpointError: the run is not over or damaged.
+    """
+    from pipeline.training.assemble import Assembler
+
+    tower = run.text_tower()
+    network = run.load_network(device, tower)
+    text = run.config.text
+    scorer = AlignmentScorer(clips, tower, text=text, truth=truth, dilate=dilate)
+    assembler = Assembler(clips, tower, run.labels, text=text)
+    ordered = [position for position in scorer.in_reading_order(positions) if scorer.told(position)]
+    with ClipReader(clips, run.config.model.frame_px) as reader:
+        for position, plan_LN in plans_of(network, assembler, reader, ordered):
+            yield scorer, reader, position, plan_LN
 
 
 def measure_alignment(
@@ -178,22 +206,15 @@ def measure_alignment(
 ) -> pd.DataFrame:
     """How the words of these clips align in a finished run: a row per told action, see `score_alignment`.
 
+    `truth`: the drawn events by path of the video, against which to score instead of the claims, see `read_truth`.
+
     Raises:
         EvaluationError: the run's network aligns nothing, or none of these clips tells an action of the face.
         RunError, CheckpointError: the run is not over or damaged.
     """
-    from pipeline.training.assemble import Assembler
-
-    tower = run.text_tower()
-    network = run.load_network(device, tower)
-    text = run.config.text
-    scorer = AlignmentScorer(clips, tower, text=text, truth=truth, dilate=dilate)
-    assembler = Assembler(clips, tower, run.labels, text=text)
-    ordered = [position for position in scorer.in_reading_order(positions) if scorer.told(position)]
     rows: list[dict[str, Any]] = []
-    with ClipReader(clips, run.config.model.frame_px) as reader:
-        for position, plan_LN, _ in plans_of(network, assembler, reader, ordered):
-            rows += scorer.score(position, plan_LN)
+    for scorer, _, position, plan_LN in ask_run(run, clips, positions, truth=truth, dilate=dilate, device=device):
+        rows += scorer.score(position, plan_LN)
     if not rows:
         raise EvaluationError(f"none of {len(positions)} clips has a text that tells a supported action of the face")
     return pd.DataFrame(rows)

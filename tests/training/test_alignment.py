@@ -33,12 +33,21 @@ from pipeline.training.alignment import (
     share_of,
     told_actions,
 )
-from pipeline.training.alignment_picture import draw_alignment
-from pipeline.training.alignment_scores import AlignmentScorer, disagreements, plans_of, read_truth, summarise_alignment
+from pipeline.training.alignment_picture import draw_alignment, draw_alignments
+from pipeline.training.alignment_scores import (
+    AlignmentScorer,
+    disagreements,
+    measure_alignment,
+    plans_of,
+    read_truth,
+    summarise_alignment,
+)
 from pipeline.training.assemble import Assembler
 from pipeline.training.batches import ClipReader
 from pipeline.training.clips import list_clips
+from pipeline.training.config import TrainConfig, TrainResources
 from pipeline.training.errors import EvaluationError
+from pipeline.training.fit import fit
 from tests.real_corpus import build_without_scheduler
 
 TEXT = "The inner brows rise, then the left lip corner rises."
@@ -65,9 +74,11 @@ def spans_of(text: str) -> tuple[tuple[int, int], ...]:
 def corpus(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Corpus:
     """Two real faces, through every stage."""
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("aligned") / "corpus"
-    build_without_scheduler(clips, root)
-    return Corpus(root)
+    folder = tmp_path_factory.mktemp("aligned")
+    said = folder / "said.csv"
+    said.write_text("path,label,split,group\nman/smile.mp4,happiness,train,man\ntalk.mp4,neutral,train,other\n")
+    build_without_scheduler(clips, folder / "corpus", annotations=said)
+    return Corpus(folder / "corpus")
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +274,7 @@ def test_a_network_is_asked_and_scored_on_a_real_corpus(corpus: Corpus, tmp_path
     positions = scorer.in_reading_order(range(len(clips)))
     assert sorted(positions) == list(range(len(clips)))
     rows = []
-    for position, plan_LN, frames_TSS3 in plans_of(network, assembler, ClipReader(clips, config.frame_px), positions):
-        assert frames_TSS3.shape == (16, config.frame_px, config.frame_px, 3)
+    for position, plan_LN in plans_of(network, assembler, ClipReader(clips, config.frame_px), positions):
         rows += scorer.score(position, plan_LN)
         text = scorer.text(position)
         assert text is not None and all(one.words in text for one in scorer.told(position))
@@ -272,6 +282,19 @@ def test_a_network_is_asked_and_scored_on_a_real_corpus(corpus: Corpus, tmp_path
     assert {row["clip_id"] for row in rows} <= set(clips.table["clip_id"].to_pylist())
     for row in rows:
         assert 0 < row["own_both"] <= min(row["own_region"], row["own_moment"]) <= 1
+
+
+def test_a_finished_run_is_measured_and_drawn(corpus: Corpus, tmp_path: Path) -> None:
+    clips = list_clips(corpus)
+    model = {"width": 16, "small_channels": 8, "heads": 2, "sinkhorn_iterations": 5}
+    config = TrainConfig.model_validate({"epochs": 1, "batch": 2, "model": model})
+    run = fit(corpus.place, tmp_path / "run", config, TrainResources(device="cpu", threads=1, workers=0))
+    rows = measure_alignment(run, clips, range(len(clips)))
+    assert summarise_alignment(rows)["num_told"].iloc[0] == len(rows) > 0
+    assert disagreements(rows)["why"].str.contains("chance").all()
+    paths = draw_alignments(run, clips, range(len(clips)), tmp_path / "pictures")
+    assert {path.stem for path in paths} == set(rows["clip_id"])
+    assert all(path.stat().st_size > 50_000 for path in paths)
 
 
 def test_a_network_without_alignment_says_how_to_get_one(corpus: Corpus) -> None:
