@@ -68,7 +68,8 @@ class GraceNetwork(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
         self.text = nn.Linear(text_width, config.width)
-        self.register_buffer("class_text_KE", class_text_KE.clone())
+        # What the texts of all classes share (a face, that it moves) tells none of them from another.
+        self.register_buffer("class_text_KE", functional.normalize(class_text_KE - class_text_KE.mean(0), dim=-1))
         self.log_scale = nn.Parameter(torch.tensor(1.0 / config.temperature).log())
         if config.caption == "global":
             self.caption = _Residual(config.width)
