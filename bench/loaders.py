@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -29,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Nothing of ours up here: this file is also run by the peers' environments.
 
@@ -40,6 +40,8 @@ MOTION_BYTES = 2 * 16 * 14 * 14
 BATCH = 16
 SHARD_CLIPS = 32
 """Clips of one tar file or chunk, some 77 MB: the sizes that the peers' documents advise."""
+
+VIDEOS = ("single_face.mp4", "carphone_pristine.mp4")
 
 TASKS = ("in order", "shuffled", "batches")
 LEAST_S = 0.5
@@ -374,7 +376,7 @@ def serve(name: str, rows: Path, folder: Path) -> None:
     answer(bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
     for line in sys.stdin:
         task, seed = json.loads(line)
-        num_clips, epochs, digest, began = 0, 0, 0, time.perf_counter()
+        num_clips, epochs, digest, began, began_cpu = 0, 0, 0, time.perf_counter(), time.process_time()
         while not epochs or time.perf_counter() - began < LEAST_S:
             if task == "batches":
                 for frames, motion in loader.batches(seed + epochs):
@@ -389,7 +391,8 @@ def serve(name: str, rows: Path, folder: Path) -> None:
                     num_clips += 1
             epochs += 1
         seconds = time.perf_counter() - began
-        answer(clips_s=num_clips / seconds, digest=digest, is_whole=num_clips == epochs * loader.count)
+        cpu_ms = 1000 * (time.process_time() - began_cpu) / num_clips
+        answer(clips_s=num_clips / seconds, cpu_ms=cpu_ms, digest=digest, is_whole=num_clips == epochs * loader.count)
 
 
 # ---- in the measuring process -------------------------------------------------------------------------------------
@@ -401,6 +404,7 @@ class Reader:
     def __init__(self, name: str, rows: Path, folder: Path) -> None:
         self.name, self.error, self.bytes = name, "", 0
         self.figures: dict[str, list[float]] = {task: [] for task in TASKS}
+        self.cpu_ms: list[float] = []
         try:
             python = environment_of(name)
         except subprocess.CalledProcessError as error:
@@ -429,6 +433,8 @@ class Reader:
         self.error = said.get("error", "")
         if not self.error:
             self.figures[task].append(said["clips_s"])
+            if task == "batches":
+                self.cpu_ms.append(said["cpu_ms"])
         digest: int | None = said.get("digest")
         return digest
 
@@ -467,10 +473,11 @@ def environment_of(name: str) -> str:
 
 
 def write_rows(rows: Path, count: int) -> None:
-    """The clips as .npy: cut out of real videos, and shifted a little in grey where they repeat."""
-    from bench.motion_storage import real_clips
+    """The clips as .npy: MOTION rows of real videos, and shifted a little in grey where they repeat."""
+    from schemas.motion import MOTION
+    from schemas.table import read_cell
 
-    found = real_clips()
+    found = motion_of(VIDEOS)
     shutil.rmtree(rows, ignore_errors=True)
     rows.mkdir(parents=True)
     kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -481,13 +488,41 @@ def write_rows(rows: Path, count: int) -> None:
         for name, (dtype, shape) in kinds.items()
     }
     for n in range(count):
-        clip = found[n % len(found)]
-        repeated: NDArray[np.uint8] = clip.frames + np.uint8(n // len(found))
-        arrays["frames"][n], arrays["motion"][n] = repeated, clip.motion_weights
-        arrays["masks"][n] = clip.is_motion_known, clip.is_padding
+        cells = {field.name: field for field in MOTION.columns if b"dims" in (field.metadata or {})}
+        clip = {name: read_cell(field, found[n % len(found)][name]) for name, field in cells.items()}
+        arrays["frames"][n] = clip["frames"] + np.uint8(n // len(found))
+        arrays["motion"][n] = clip["motion_weights"]
+        arrays["masks"][n] = clip["is_motion_known"], clip["is_padding"]
     for array in arrays.values():
         array.flush()
     (rows / "count").write_text(str(count))
+
+
+def motion_of(videos: Sequence[str]) -> list[dict[str, Any]]:
+    """The MOTION rows of videos, made by the stages; of short clips, so that there are many."""
+    from pipeline.assets import fetch_all
+    from pipeline.motion.config import MotionConfig
+    from pipeline.motion.stage import ENCODE_MOTION
+    from pipeline.stage import Resources
+    from pipeline.store import Store
+    from pipeline.tracks.stage import EXTRACT_TRACKS
+    from pipeline.videos.sources import source_folder
+    from pipeline.videos.stage import PROBE_VIDEOS
+    from pipeline.walk import BuildConfig, open_walk
+
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        source = Path(folder, "videos")
+        source.mkdir()
+        for name, path in fetch_all(videos).items():
+            shutil.copy(path, source / name)
+        store = Store.open_or_create(Path(folder, "corpus"), 1)
+        walk = open_walk(store, source, BuildConfig(motion=MotionConfig(clip_s=0.6)))
+        for stage in (PROBE_VIDEOS, EXTRACT_TRACKS, ENCODE_MOTION):
+            for bucket in walk.take_settled(stage):
+                walk.run(stage, bucket, Resources(source=source_folder(source)))
+        receipt = walk.find(ENCODE_MOTION, 0)
+        assert receipt is not None
+        return list(store.read(receipt.files["motion"]).to_pylist())
 
 
 def measure(readers: Sequence[Reader], rounds: int, show: Callable[[str], None]) -> None:
@@ -501,6 +536,7 @@ def measure(readers: Sequence[Reader], rounds: int, show: Callable[[str], None])
                     digests.setdefault(digest, reader.name)
                 if number == 0 and not reader.error:
                     reader.figures[task].clear()
+                    reader.cpu_ms.clear()
         show(f"round {number} of {rounds}")
     if len(digests) > 1:
         raise RuntimeError(f"loaders gave different bytes: {digests}")
@@ -509,12 +545,13 @@ def measure(readers: Sequence[Reader], rounds: int, show: Callable[[str], None])
 def show_table(readers: Sequence[Reader]) -> None:
     """Medians, and the shuffled ones as a share of the bound."""
     bound = next((reader for reader in readers if reader.name == "npy" and not reader.error), None)
-    print("| loader | MB | clips in order /s | shuffled /s | of the bound | shuffled, in batches /s | of the bound |")
-    print("|---|---|---|---|---|---|---|")
+    print("| loader | MB | clips in order /s | shuffled /s | of the bound ", end="")
+    print("| shuffled, in batches /s | of the bound | CPU ms a clip in batches |")
+    print("|---" * 8 + "|")
     for reader in readers:
         title = LOADERS[reader.name].title
         if reader.error:
-            print(f"| {title} | not measured: {reader.error[:300]} ||||||")
+            print(f"| {title} | not measured: {reader.error[:300]} |||||||")
             continue
         in_order, shuffled, batches = (statistics.median(reader.figures[task]) for task in TASKS)
         shares = ["", ""]
@@ -522,7 +559,8 @@ def show_table(readers: Sequence[Reader]) -> None:
             of_bound = [statistics.median(bound.figures[task]) for task in TASKS[1:]]
             shares = [f"{100 * own / of:.0f} %" for own, of in zip((shuffled, batches), of_bound, strict=True)]
         size = f"{reader.bytes / 1e6:.0f}" if reader.bytes else "-"
-        print(f"| {title} | {size} | {in_order:.0f} | {shuffled:.0f} | {shares[0]} | {batches:.0f} | {shares[1]} |")
+        figures = [f"{in_order:.0f}", f"{shuffled:.0f}", shares[0], f"{batches:.0f}", shares[1]]
+        print(f"| {title} | {size} | {' | '.join(figures)} | {statistics.median(reader.cpu_ms):.2f} |")
     for reader in readers:
         spread = {task: [round(figure) for figure in sorted(own)] for task, own in reader.figures.items() if own}
         print(f"{reader.name}: {spread}", file=sys.stderr)

@@ -12,8 +12,8 @@ S = frame_px, G = 14 patches a side.
 from __future__ import annotations
 
 import os
-import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,6 +70,24 @@ class RawBatch:
 Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
+class _Room:
+    """Memory of one batch, which is taken again when the last array or tensor of it is gone."""
+
+    def __init__(self, owners: Arrays) -> None:
+        self.owners = owners
+        self._lent: list[weakref.ref[NDArray[Any]]] = []
+
+    @property
+    def is_free(self) -> bool:
+        return all(array() is None for array in self._lent)
+
+    def lend(self) -> Arrays:
+        frames, motion, is_known, is_padding = self.owners
+        lent = frames.view(), motion.view(), is_known.view(), is_padding.view()
+        self._lent = [weakref.ref(array) for array in lent]
+        return lent
+
+
 class ClipReader:
     """Clips by their row in a list, from disk or object storage, at one size of frame. May be used by many threads."""
 
@@ -89,7 +107,7 @@ class ClipReader:
         self._cache: dict[int, Arrays] = {}
         self._free_bytes = cache_bytes
         # Memory that is new to a process costs more than twice the copy into it, batch after batch.
-        self._rooms: deque[Arrays] = deque(maxlen=BATCHES_AHEAD + 2)
+        self._rooms: deque[_Room] = deque(maxlen=BATCHES_AHEAD + 4)
 
     def cells(self, position: int) -> list[NDArray[np.generic]]:
         """The stored arrays of a clip, one for each of CELLS; of a mapped file they share its memory and are read-only.
@@ -105,30 +123,33 @@ class ClipReader:
         ]
 
     def room(self, length: int) -> Arrays:
-        """Room for clips: that of an earlier batch, if nobody holds any of it any more, and else fresh memory."""
-        for number, arrays in enumerate(self._rooms):
-            # The tuple, the loop and the call: whoever has a view or a tensor of an array holds the array too.
-            if len(arrays[0]) == length and all(sys.getrefcount(array) == 3 for array in arrays):
-                return self._rooms[number]
-        arrays = (
-            np.empty((length, CLIP_FRAMES, self.frame_px, self.frame_px, 3), np.uint8),
-            np.empty((length, CLIP_FRAMES, GRID, GRID), np.float32),
-            np.empty((length, CLIP_FRAMES), np.bool_),
-            np.empty((length, CLIP_FRAMES), np.bool_),
-        )
-        self._rooms.append(arrays)
-        return arrays
+        """Room for clips: that of an earlier batch, if nobody holds any of it any more, and else fresh memory.
 
-    def read(self, positions: Sequence[int] | NDArray[np.int64], into: Arrays) -> None:
-        """Put clips into room for them, in this order."""
+        Hand on the arrays themselves, or tensors of them: they are what holds it.
+        """
+        free = (room for room in self._rooms if len(room.owners[0]) == length and room.is_free)
+        room = next(free, None)
+        if room is None:
+            owners = (
+                np.empty((length, CLIP_FRAMES, self.frame_px, self.frame_px, 3), np.uint8),
+                np.empty((length, CLIP_FRAMES, GRID, GRID), np.float32),
+                np.empty((length, CLIP_FRAMES), np.bool_),
+                np.empty((length, CLIP_FRAMES), np.bool_),
+            )
+            room = _Room(owners)
+            self._rooms.append(room)
+        return room.lend()
+
+    def read(self, positions: Sequence[int] | NDArray[np.int64], into: Arrays, first: int = 0) -> None:
+        """Put clips into room for them, in this order, from place `first` on."""
         frames, motion, is_known, is_padding = into
-        for b, position in enumerate(positions):
-            kept = self._cache.get(int(position))
-            stored: Sequence[NDArray[Any]] = self.cells(int(position)) if kept is None else kept
+        for b, position in enumerate(map(int, positions), start=first):
+            kept = self._cache.get(position)
+            stored: Sequence[NDArray[Any]] = self.cells(position) if kept is None else kept
             self._bring_to_size(stored[0], frames[b])
             motion[b], is_known[b], is_padding[b] = stored[1:]
             if kept is None:
-                self._keep(int(position), into, b)
+                self._keep(position, into, b)
 
     def close(self) -> None:
         """Close every file."""
@@ -270,13 +291,11 @@ class ClipBatches:
     ) -> tuple[NDArray[np.int64], Arrays, list[Future[None]]]:
         """Ask the threads for a batch, each for a part of it: few batches in memory keep all of them at work."""
         arrays = self._reader.room(len(own))
-        frames, motion, is_known, is_padding = arrays
-        parts = []
-        for chosen in np.array_split(np.arange(len(own)), min(self.workers, max(1, len(own)))):
-            if len(chosen):
-                at = slice(int(chosen[0]), int(chosen[-1]) + 1)
-                room = (frames[at], motion[at], is_known[at], is_padding[at])
-                parts.append(pool.submit(self._reader.read, own[at], room))
+        share = -(-len(own) // self.workers)
+        parts = [
+            pool.submit(self._reader.read, own[first : first + share], arrays, first)
+            for first in range(0, len(own), share or 1)
+        ]
         return own, arrays, parts
 
 

@@ -103,6 +103,9 @@ def test_a_restart_with_other_ranks_and_threads_goes_on_exactly(
     seed: int,
     data: st.DataObject,
 ) -> None:
+    with ClipReader(clips, 8) as reader:
+        stored = reader.room(NUM_CLIPS)
+        reader.read(range(NUM_CLIPS), stored)
     steps = -(-len(plan) // batch)
     stop = data.draw(st.integers(0, steps))
     seen: list[list[int]] = [[] for _ in range(steps)]
@@ -116,7 +119,8 @@ def test_a_restart_with_other_ranks_and_threads_goes_on_exactly(
                 seen[raw.number] += raw.positions.tolist()
                 assert raw.weight == min(batch, len(plan) - raw.number * batch)
                 assert len(raw.frames_BTSS3) == len(raw.motion_BTGG) == len(raw.positions)
-                assert raw.frames_BTSS3.shape[1:] == (16, 8, 8, 3)
+                assert np.array_equal(raw.frames_BTSS3.numpy(), stored[0][raw.positions])
+                assert np.array_equal(raw.motion_BTGG.numpy(), stored[1][raw.positions])
         assert numbers == [list(range(first, last))] * world  # every rank takes part in every step
     order = plan.rows_of(clips)[plan.epoch_order(seed, epoch)].tolist()
     whole = [order[at : at + batch] for at in range(0, len(order), batch)]
@@ -185,10 +189,11 @@ def test_a_batch_that_is_still_held_is_never_written_over(clips: ClipList, plan:
         tensors = [raw.frames_BTSS3 for raw in batches.epoch(0)]
         views = [raw.frames_BTSS3[0, 3:].numpy()[::2] for raw in batches.epoch(0)]
         known = [raw.is_motion_known_BT for raw in batches.epoch(0)]
-        places = {raw.frames_BTSS3.data_ptr() for raw in batches.epoch(0)}
     assert all(torch.equal(held, clip) for held, clip in zip(tensors, expected, strict=True))
     assert all(np.array_equal(held, clip[0, 3:].numpy()[::2]) for held, clip in zip(views, expected, strict=True))
     assert len({mask.data_ptr() for mask in known}) == len(known)
+    with ClipBatches(clips, plan, frame_px=8, global_batch=2) as batches:
+        places = {raw.frames_BTSS3.data_ptr() for raw in batches.epoch(0)}
     assert len(places) < len(batches)  # and what nobody holds is used again
 
 
