@@ -263,7 +263,7 @@ def disagreements(rows: pd.DataFrame, limit: int = 50) -> pd.DataFrame:
     """
     worst = rows.assign(times_chance=rows["own_both"] / rows["chance_both"])
     worst = worst[worst["times_chance"] < 1].sort_values(["times_chance", "clip_id", "start_char"]).head(limit)
-    why = [_why(row) for row in worst.to_dict("records")]
+    why = pd.Series([_why(row) for row in worst.to_dict("records")], index=worst.index, dtype=str)
     columns = ["track_id", "clip_id", "path", "text", "words", "action", "times_chance"]
     return worst[columns].assign(why=why).reset_index(drop=True)
 
