@@ -58,9 +58,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipList:
 
 
 def raw(clips: ClipList, positions: Sequence[int] | NDArray[np.int64]) -> RawBatch:
-    reader = ClipReader(clips, 28)
-    arrays = reader.empty(len(positions))
-    reader.read(positions, arrays)
+    with ClipReader(clips, 28) as reader:
+        arrays = reader.room(len(positions))
+        reader.read(positions, arrays)
     frames, motion, known, padding = (torch.from_numpy(array) for array in arrays)
     return RawBatch(0, np.asarray(positions, np.int64), frames, motion, known, padding, len(positions))
 
