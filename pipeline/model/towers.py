@@ -24,9 +24,9 @@ class TowerError(ValueError):
 
 
 class SmallTower(nn.Module):
-    """Convolutions for aligned faces on a CPU, over what changes: against the clip's median, and to the next frame.
+    """Convolutions for aligned faces on a CPU, over what changes: against the clip's mean, and to the next frame.
 
-    The median frame takes the person's resting face and the light out, which is what lets so small a tower learn from
+    The mean frame takes the person's resting face and the light out, which is what lets so small a tower learn from
     few people. A frame's vector sees where each patch lies, since aligned faces have their parts in the same place.
     """
 
@@ -50,7 +50,7 @@ class SmallTower(nn.Module):
         grey_BTSS = frames_BTSS3.float().mean(-1)
         spread = grey_BTSS.std(dim=(2, 3), keepdim=True) + 8.0  # in grey levels: noise is not blown up
         grey_BTSS = 2.0 * (grey_BTSS - grey_BTSS.mean(dim=(2, 3), keepdim=True)) / spread
-        change_BTSS = grey_BTSS - grey_BTSS.median(dim=1, keepdim=True).values
+        change_BTSS = grey_BTSS - grey_BTSS.mean(dim=1, keepdim=True)
         step_BTSS = functional.pad(grey_BTSS[:, 1:] - grey_BTSS[:, :-1], (0, 0, 0, 0, 0, 1))
         pictures = torch.stack([change_BTSS, step_BTSS], dim=2).flatten(0, 1)
         patches: Tensor = self.patches(pictures.contiguous(memory_format=torch.channels_last))
