@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.aligning import align
 from flows.audit import audit
 from flows.building import DEFAULT_ROOT, Root, backfill, build, plan
 from flows.drift import drift
@@ -220,6 +221,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(crossval)
 app.command()(ablate)
+app.command()(align)
 
 
 @app.command()

@@ -64,12 +64,12 @@ def evaluate(
     from pipeline.training.evaluate import evaluate as evaluate_run
     from pipeline.training.report import in_words, panels_of, write_report
 
-    part, wanted = _part(split), _controls(controls)
-    how = _resources(device)
-    others = [_opened(path, "--beside") for path in beside or ()]
+    part, wanted = split_of(split), _controls(controls)
+    how = resources_of(device)
+    others = [opened_run(path, "--beside") for path in beside or ()]
     found: list[Evaluation] = []
-    with _told():
-        for run in [_opened(path, "RUNS") for path in runs]:
+    with told():
+        for run in [opened_run(path, "RUNS") for path in runs]:
             with progress_bars():
                 one = evaluate_run(run, part, controls=wanted, resources=how, beside=others, anew=anew)
             page, picture = write_report(one, run.path)
@@ -106,11 +106,11 @@ def compare(
     from pipeline.training.compare import compare as compare_runs
     from pipeline.training.evaluate import score
 
-    part, how = _part(split), _resources(device)
+    part, how = split_of(split), resources_of(device)
     (wanted,) = _controls(control) if control != "all" else fail("give one control", WRONG_USAGE)
-    with _told(), progress_bars():
+    with told(), progress_bars():
         sides = [
-            [score(_opened(path, where), part, wanted, resources=how) for path in paths]
+            [score(opened_run(path, where), part, wanted, resources=how) for path in paths]
             for where, paths in (("RUNS", runs), ("--to", to))
         ]
         found = compare_runs(*sides)
@@ -159,7 +159,7 @@ def crossval(
     if protocols == "both":
         names = list(PROTOCOLS)
     read = read_folds(folds)
-    with _told():
+    with told():
         matched = match_folds(read, list_clips(root, snapshot=snapshot))
         for line in matched.missing_in_words():
             _say(line)
@@ -205,7 +205,7 @@ def ablate(
     if unknown := [name for name in (*names, reference) if name not in ARMS]:
         raise typer.BadParameter(f"no arm {unknown[0]!r}; there are: {', '.join(ARMS)}", param_hint="--arms")
     file, numbers = _file(config, device), _seeds(seeds)
-    with _told():
+    with told():
         clips = list_clips(root, snapshot=snapshot)
         with _series() as listen:
             found = ablate_corpus(
@@ -233,7 +233,8 @@ def _seeds(words: str) -> list[int]:
     return [int(name) for name in names]
 
 
-def _part(split: str) -> Any:
+def split_of(split: str) -> Any:
+    """The part of a split that was named, or the end of the command."""
     from pipeline.training.splits import PARTS
 
     if split not in PARTS:
@@ -252,7 +253,8 @@ def _controls(words: str) -> list[str]:
     return names
 
 
-def _opened(path: Path, where: str) -> RunFolder:
+def opened_run(path: Path, where: str) -> RunFolder:
+    """The run at a path, or the end of the command; `where` is the argument that named it."""
     from pipeline.training.errors import RunError
     from pipeline.training.run_folder import RunFolder
 
@@ -262,7 +264,8 @@ def _opened(path: Path, where: str) -> RunFolder:
         raise typer.BadParameter(str(error), param_hint=where) from error
 
 
-def _resources(device: str | None) -> TrainResources:
+def resources_of(device: str | None) -> TrainResources:
+    """How to compute, on the device that was named."""
     return _file(None, device).resources
 
 
@@ -275,7 +278,7 @@ def _file(config: Path | None, device: str | None) -> TrainFile:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """End with one line where weights are not those that a config names, or a training was asked to stop."""
     from pipeline.model.text import TextTowerError
     from pipeline.model.towers import TowerError

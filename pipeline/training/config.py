@@ -176,6 +176,15 @@ class TrainResources(BaseModel):
     log_every: int = Field(default=10, ge=1)
     """Steps between two lines of the log."""
 
+    @property
+    def torch_device(self) -> str:
+        """The device by the name that torch has for it. Loads torch where it has to look for a GPU."""
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
 
 class TrainFile(BaseModel):
     """A train.toml: TrainConfig's fields and sections, and `[resources]`."""

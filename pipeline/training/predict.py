@@ -165,10 +165,7 @@ class Predictor:
 
     @cached_property
     def _device(self) -> torch.device:
-        wanted = self.resources.device
-        if wanted == "auto":
-            wanted = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(wanted)
+        return torch.device(self.resources.torch_device)
 
     @cached_property
     def _asked(self) -> tuple[Any, Assembler]:

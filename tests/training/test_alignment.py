@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
+from flows.aligning import align
 from pipeline.actions.geometry import REGION_POINTS
 from pipeline.inspection.corpus import Corpus
 from pipeline.model.config import ModelConfig
@@ -295,6 +298,22 @@ def test_a_finished_run_is_measured_and_drawn(corpus: Corpus, tmp_path: Path) ->
     paths = draw_alignments(run, clips, range(len(clips)), tmp_path / "pictures")
     assert {path.stem for path in paths} == set(rows["clip_id"])
     assert all(path.stat().st_size > 50_000 for path in paths)
+
+
+def test_the_command_lists_what_disagrees_and_draws(corpus: Corpus, tmp_path: Path) -> None:
+    model = {"width": 16, "small_channels": 8, "heads": 2, "sinkhorn_iterations": 5}
+    config = TrainConfig.model_validate({"epochs": 1, "batch": 2, "model": model})
+    fit(corpus.place, tmp_path / "run", config, TrainResources(device="cpu", threads=1, workers=0))
+    app = typer.Typer()
+    app.command()(align)
+    asked = [str(tmp_path / "run"), "--split", "train", "--pictures", "1", "--device", "cpu"]
+    said = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
+    assert said.exit_code == 0, said.output
+    assert "told actions of" in said.output and "own" in said.output and "chance" in said.output
+    rows = pd.read_parquet(tmp_path / "run" / "alignment.parquet")
+    listed = pd.read_parquet(tmp_path / "run" / "disagreements.parquet")
+    assert set(listed["clip_id"]) <= set(rows["clip_id"])
+    assert len(list((tmp_path / "run" / "alignments").glob("*.png"))) == 1
 
 
 def test_a_network_without_alignment_says_how_to_get_one(corpus: Corpus) -> None:
