@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
+from random_clip import WIDTH as TEXT_WIDTH
+from random_clip import write_random_clip
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,23 +31,8 @@ from pipeline.model.config import ModelConfig
 from pipeline.model.network import GraceNetwork
 from pipeline.model.transport import sinkhorn
 
-CLASSES, WORDS, TEXT_WIDTH = 7, 40, 512
+CLASSES, WORDS = 7, 40
 GOAL_SHARE_OF_PEAK, GOAL_SHARE_OF_TRANSPORT = 0.40, 0.05
-
-
-def random_clip_model(folder: Path, small: bool) -> Path:
-    """A vision transformer of CLIP's shape with random weights; `small`: as many patches, little else."""
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    shape: dict[str, Any] = {"image_size": 224, "patch_size": 16, "hidden_size": 768, "intermediate_size": 3072}
-    shape |= {"num_hidden_layers": 12, "num_attention_heads": 12}
-    if small:
-        shape = {"image_size": 56, "patch_size": 4, "hidden_size": 64, "intermediate_size": 128}
-        shape |= {"num_hidden_layers": 2, "num_attention_heads": 2}
-    CLIPVisionModel(CLIPVisionConfig(**shape)).save_pretrained(folder)
-    return folder
 
 
 def random_batch(clips: int, side: int, device: torch.device) -> ClipBatch:
@@ -175,7 +161,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     fastest = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        path = random_clip_model(Path(folder), options.small)
+        path = write_random_clip(Path(folder), small=options.small)
         side = 56 if options.small else 224
         for compiled in (False, True) if options.compile else (False,):
             for clips in options.batches or ([2, 4] if options.small else [8, 16, 32]):
