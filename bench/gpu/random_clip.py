@@ -1,4 +1,4 @@
-"""A CLIP model of random weights in the layout of transformers: for speed, and for smoke where no real one can be had."""
+"""A CLIP model of random weights in the layout of transformers: for speed, and for smoke where there is no real one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def write_random_clip(folder: Path, texts: Sequence[str] = (), *, small: bool = 
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # half of a model is loaded at a time, which it would warn of
     spoken = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]+", text.lower())})
     words = {word: number for number, word in enumerate(["<start>", "<end>", "<other>", *spoken])}
     vision: dict[str, Any] = {"image_size": 224, "patch_size": 16, "hidden_size": 768, "intermediate_size": 3072}
