@@ -24,7 +24,10 @@ from pipeline.synthetic.corpus import RECIPE_FILE, TRUTH_FILE, read_truth, write
 
 LABELS = ("happiness", "sadness", "anger", "surprise", "fear", "disgust", "neutral")
 DISTRACTORS = ("head_motion", "speech", "flicker")
-ARMS = "vision_only,caption_global,motion_gate,attention,balanced,unbalanced,shuffled_captions,shuffled_frames,shuffled_labels"
+ARMS = (
+    "vision_only,caption_global,motion_gate,attention,balanced,unbalanced,"
+    "shuffled_captions,shuffled_frames,shuffled_labels"
+)
 TEST_PEOPLE, SEED = 14, 21
 TRAIN = """
 epochs = {epochs}
