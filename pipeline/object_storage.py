@@ -120,7 +120,7 @@ class RemoteStore(Store):
 
 def _by_fsspec(uri: str, unknown: Exception) -> tuple[pafs.FileSystem, str]:
     try:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         files, root = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:

@@ -110,7 +110,7 @@ def test_batches_from_a_bucket_are_those_from_disk(local: Path, remote: str, wor
 
 
 def test_any_other_kind_of_place_is_read_through_fsspec(local: Path) -> None:
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     fsspec.filesystem("memory").put(str(local), "/kept/corpus", recursive=True)
     assert list_clips("memory://kept/corpus").key == list_clips(local).key
