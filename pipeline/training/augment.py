@@ -92,7 +92,7 @@ def _light(frames_BT3SS: Tensor, change: Change) -> Tensor:
     def factor(values_B: Tensor) -> Tensor:
         return values_B.to(frames_BT3SS.device)[:, None, None, None, None]
 
-    red, green, blue = frames_BT3SS.split(1, dim=2)
+    red, green, blue = (frames_BT3SS[:, :, channel : channel + 1] for channel in range(3))
     grey = (0.299 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)  # ITU-R BT.601
     mean = grey.mean(dim=(1, 2, 3, 4), keepdim=True)  # of the clip, not of the frame
     b, k, s = factor(change.brightness_B), factor(change.contrast_B), factor(change.saturation_B)
