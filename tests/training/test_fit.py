@@ -90,7 +90,7 @@ def test_a_run_says_what_it_is_made_of_and_gives_a_network(whole: RunFolder, cor
     clips = list_clips(corpus)
     assembler = Assembler(clips, run.text_tower(), run.labels)
     plan = plan_sampling(run.split, SamplingConfig(shuffle=False), "test")
-    with ClipBatches(clips, plan, frame_px=56, global_batch=4) as batches, torch.inference_mode():
+    with ClipBatches(clips, plan, frame_px=network.config.frame_px, global_batch=4) as batches, torch.inference_mode():
         made = assembler.batch(next(iter(batches.epoch(0))))
         assert network(made.batch).logits_BK.shape == (3, 3)
 
