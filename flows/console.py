@@ -140,3 +140,16 @@ def _plain(value: object) -> object:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)
+
+
+def bar_with_words() -> Progress:
+    """A bar on stderr with `words` of its own beside it; shown on a terminal alone."""
+    screen = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=screen, disable=not screen.is_terminal)

@@ -303,18 +303,9 @@ class _Screen:
     """A bar over all runs of a series with a line of the one at work; plain lines where there is no terminal."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from flows.console import bar_with_words
 
-        screen = Console(stderr=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[words]}"),
-            TimeElapsedColumn(),
-        )
-        self.bars = Progress(*columns, console=screen, disable=not screen.is_terminal)
+        self.bars = bar_with_words()
         self._task = self.bars.add_task("runs", total=None, words="")
         self._told_at = time.monotonic()
 

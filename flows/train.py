@@ -127,19 +127,9 @@ class _Screen:
     """A bar on a terminal; elsewhere a line now and then."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
+        from flows.console import bar_with_words
 
-        screen = Console(stderr=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[words]}"),
-            TimeElapsedColumn(),
-        )
-        self.bars = Bars(*columns, console=screen, disable=not screen.is_terminal)
+        self.bars = bar_with_words()
         self.has_seen = False
         self._task = self.bars.add_task("reading clips and texts", total=None, words="")
         self._told_at, self._told_epoch = 0.0, -1

@@ -26,7 +26,7 @@ from pipeline.training.alignment import (
 )
 from pipeline.training.batches import ClipReader, RawBatch
 from pipeline.training.errors import EvaluationError
-from schemas.motion import CLIP_FRAMES, GRID, MOTION
+from schemas.motion import MOTION
 from schemas.table import read_cell
 
 if TYPE_CHECKING:
@@ -146,13 +146,7 @@ def plans_of(
     network.eval()
     for start in range(0, len(positions), batch):
         rows = np.asarray(positions[start : start + batch], np.int64)
-        side = reader.frame_px
-        arrays = (
-            np.empty((len(rows), CLIP_FRAMES, side, side, 3), np.uint8),
-            np.empty((len(rows), CLIP_FRAMES, GRID, GRID), np.float32),
-            np.empty((len(rows), CLIP_FRAMES), np.bool_),
-            np.empty((len(rows), CLIP_FRAMES), np.bool_),
-        )
+        arrays = reader.room(len(rows))
         reader.read(rows, arrays)
         frames, motion, is_known, is_padding = (torch.from_numpy(array) for array in arrays)
         raw = RawBatch(start // batch, rows, frames, motion, is_known, is_padding, weight=len(rows))
