@@ -6,18 +6,34 @@ import pyarrow as pa
 
 from schemas.table import UNIT_KEY_MEANING, Table, column
 
+VOTE = pa.struct([pa.field("label", pa.string(), nullable=False), pa.field("votes", pa.float64(), nullable=False)])
+
+FOLD = pa.struct([pa.field(name, pa.string(), nullable=False) for name in ("protocol", "fold", "part")])
+
+CAPTION = pa.struct([pa.field(name, pa.string(), nullable=False) for name in ("language", "text")])
+
 ANNOTATIONS = (
     column("label", pa.string(), "emotion label of the source's annotation, by name", nullable=True),
     column("split", pa.string(), "train, validation or test, as the source says", nullable=True),
     column("group", pa.string(), "identity or film that must not be on both sides of a split", nullable=True),
     column("licence", pa.string(), "licence of the video; export asks for it", nullable=True),
     column("consent", pa.string(), "what the person shown agreed to, or on what ground; export asks", nullable=True),
+    column("dataset", pa.string(), "data set and its variant, such as dfew@clip_224x224", nullable=True),
+    column("clip_name", pa.string(), "what the data set's own annotation calls the clip", nullable=True),
+    column("votes", pa.list_(VOTE), "how many annotators, or frames, said what, by name of the label", nullable=True),
+    column("folds", pa.list_(FOLD), "part of the clip in each fold of each protocol of its set", nullable=True),
+    column(
+        "captions",
+        pa.list_(CAPTION),
+        "what people wrote of the clip: a reference to score texts against, never shown to a writer unless asked for",
+        nullable=True,
+    ),
 )
 """What people say of a video, and its bytes do not."""
 
 SOURCES = Table(
     name="sources",
-    version=2,
+    version=3,
     meaning="one row per distinct content found in the source: what every other row of the corpus goes back to",
     primary_key=("video_id",),
     columns=(
@@ -34,7 +50,7 @@ SOURCES = Table(
 
 VIDEOS = Table(
     name="videos",
-    version=2,
+    version=3,
     meaning="one row per source video",
     primary_key=("video_id",),
     columns=(

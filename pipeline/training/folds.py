@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from pipeline.training.chance import generator
 from pipeline.training.clips import ClipList
 from pipeline.training.errors import EvaluationError
-from pipeline.training.label_names import DFEW_LABELS, label_name
 from pipeline.training.splits import PARTS, SplitConfig, SplitPlan, plan_splits
+from pipeline.videos.label_names import DFEW_LABELS, label_name
 
 SHOWN = 3
 """Names that an error gives."""

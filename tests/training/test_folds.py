@@ -24,8 +24,8 @@ from pipeline.training.folds import (
     read_folds,
     split_of_fold,
 )
-from pipeline.training.label_names import label_name
 from pipeline.training.splits import SplitConfig
+from pipeline.videos.label_names import label_name
 
 Video = tuple[str, str | None, str | None]
 """Path, label, group."""
