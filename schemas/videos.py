@@ -8,7 +8,12 @@ from schemas.table import UNIT_KEY_MEANING, Table, column
 
 VOTE = pa.struct([pa.field("label", pa.string(), nullable=False), pa.field("votes", pa.float64(), nullable=False)])
 
-FOLD = pa.struct([pa.field(name, pa.string(), nullable=False) for name in ("protocol", "fold", "part")])
+FOLD = pa.struct(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("protocol", "fold", "part")),
+        pa.field("label", pa.string()),  # null: the video's own
+    ]
+)
 
 CAPTION = pa.struct([pa.field(name, pa.string(), nullable=False) for name in ("language", "text")])
 
@@ -21,7 +26,7 @@ ANNOTATIONS = (
     column("dataset", pa.string(), "data set and its variant, such as dfew@clip_224x224", nullable=True),
     column("clip_name", pa.string(), "what the data set's own annotation calls the clip", nullable=True),
     column("votes", pa.list_(VOTE), "how many annotators, or frames, said what, by name of the label", nullable=True),
-    column("folds", pa.list_(FOLD), "part of the clip in each fold of each protocol of its set", nullable=True),
+    column("folds", pa.list_(FOLD), "part of the clip in each fold of each protocol of its set, and its label there", nullable=True),
     column(
         "captions",
         pa.list_(CAPTION),

@@ -42,6 +42,9 @@ class FoldPart:
     fold: str
     part: str
     """train, validation or test."""
+    label: str | None = None
+    """By our name, where the protocol has classes of its own, such as `anger_disgust` of MAFW's compound expressions;
+    None: the clip's own label."""
 
 
 @dataclass(frozen=True, slots=True)
