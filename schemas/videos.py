@@ -26,7 +26,12 @@ ANNOTATIONS = (
     column("dataset", pa.string(), "data set and its variant, such as dfew@clip_224x224", nullable=True),
     column("clip_name", pa.string(), "what the data set's own annotation calls the clip", nullable=True),
     column("votes", pa.list_(VOTE), "how many annotators, or frames, said what, by name of the label", nullable=True),
-    column("folds", pa.list_(FOLD), "part of the clip in each fold of each protocol of its set, and its label there", nullable=True),
+    column(
+        "folds",
+        pa.list_(FOLD),
+        "part of the clip in each fold of each protocol of its set, and its label there",
+        nullable=True,
+    ),
     column(
         "captions",
         pa.list_(CAPTION),
