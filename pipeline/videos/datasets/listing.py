@@ -131,7 +131,7 @@ class Listing:
 
     published: Mapping[tuple[str, str, str], Mapping[str, int]] = field(default_factory=dict)
     """How many clips the set was published with, by (protocol, fold, part) and our label name. Where a set has no
-    folds, the fold is "". """
+    folds, the fold is "". The label "" is all clips together: it stands alone where no more than the sum is known."""
 
 
 class DatasetError(Exception):

@@ -1,0 +1,108 @@
+"""Read annotation files, line by line or row by row: what cannot be read is a fault with its place, never an error."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.videos.datasets.listing import Fault
+from pipeline.videos.datasets.on_disk import below
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+"""Not `str.splitlines`, which also breaks a caption at characters that no annotation file means as a line's end."""
+
+
+def read_lines(
+    folder: Path, path: Path, faults: list[Fault], encodings: Sequence[str] = ("utf-8-sig",)
+) -> Iterator[tuple[str, str]]:
+    """Each line that is not blank, after where it is (`file:number`).
+
+    The first of `encodings` that fits is taken. Where none does, the bytes that do not fit become U+FFFD, so that the
+    other lines are still read.
+    """
+    where = below(folder, path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        faults.append(Fault("unreadable", where, error.strerror or type(error).__name__))
+        return
+    for number, line in enumerate(_LINE_END.split(_decode(where, content, faults, encodings)), 1):
+        if line.strip():
+            yield f"{where}:{number}", line
+
+
+def read_csv(
+    folder: Path, path: Path, faults: list[Fault], columns: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, list[str]]]:
+    """The cells of `columns` in each row of a CSV with a header, after where it is.
+
+    Each column is given by the names that it goes by. A row without one of them is a fault and left out. A row is a
+    line: a quotation mark that is never closed does not swallow the rows after it.
+    """
+    places: list[int] | None = None
+    for where, line in read_lines(folder, path, faults):
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        except csv.Error as error:
+            faults.append(Fault("bad_line", where, f"no row of a CSV: {error}"))
+            continue
+        if places is None:
+            header = [cell.lower() for cell in cells]
+            places = [next((header.index(name) for name in names if name in header), -1) for names in columns]
+            if -1 in places:
+                wanted = " and ".join(names[0] for names in columns)
+                detail = f"expected the columns {wanted}, got {line!r}: the file is left out"
+                faults.append(Fault("bad_line", where, detail))
+                return
+        elif len(cells) > max(places):
+            yield where, [cells[place] for place in places]
+        else:
+            faults.append(Fault("bad_line", where, f"expected {len(columns)} cells or more, got {line!r}"))
+    if places is None:
+        faults.append(Fault("bad_line", below(folder, path), "the file is empty"))
+
+
+def read_sheet(folder: Path, path: Path, faults: list[Fault]) -> list[tuple[str, tuple[Any, ...]]]:
+    """Each row that is not blank of a workbook's first sheet, after where it is; cells are None, text or numbers."""
+    import openpyxl
+
+    where = below(folder, path)
+    found: list[tuple[str, tuple[Any, ...]]] = []
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+                if any(cell is not None for cell in row):
+                    found.append((f"{where}:{number}", tuple(row)))
+        finally:
+            book.close()
+    except Exception as error:  # a damaged workbook makes openpyxl raise whatever its parts raise
+        faults.append(Fault("unreadable", where, f"no Excel workbook (.xlsx): {type(error).__name__}: {error}"))
+    return found
+
+
+def cell_text(cell: object) -> str:
+    """A cell as text; a whole number has no point, as Excel keeps `1` and `00001.mp4` in one column."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return "" if cell is None else str(cell).strip()
+
+
+def _decode(where: str, content: bytes, faults: list[Fault], encodings: Sequence[str]) -> str:
+    for number, encoding in enumerate(encodings):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if number:
+            faults.append(
+                Fault("bad_encoding", where, f"expected {encodings[0]}, read as {encoding}", is_known=text.isascii())
+            )
+        return text
+    faults.append(
+        Fault("bad_encoding", where, f"expected {' or '.join(encodings)}: characters that are none are marked U+FFFD")
+    )
+    return content.decode(encodings[0], errors="replace")
