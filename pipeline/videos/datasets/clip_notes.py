@@ -49,6 +49,11 @@ class ClipNotes:
         """Whether a list of a protocol names the clip."""
         return name in self._notes and bool(self._notes[name].parts)
 
+    def parts_of(self, protocol: str, fold: str) -> dict[str, str]:
+        """The part of each clip that a fold of a protocol names, by the clip's name."""
+        key = (protocol, fold)
+        return {name: notes.parts[key].part for name, notes in self._notes.items() if key in notes.parts}
+
     def name(self, name: str) -> None:
         """That a clip of this name is to be there, and no more."""
         self._notes.setdefault(name, _Notes())

@@ -26,7 +26,8 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     """What a folder holds, in natural order, without names that begin with a dot; nothing if it may not be listed."""
     try:
         with os.scandir(folder) as found:
-            return natsorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            shown = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            return natsorted(shown, key=lambda entry: entry.name)  # `1` after `0001`, whatever the disk's order
     except OSError:
         return []
 
