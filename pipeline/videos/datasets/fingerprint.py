@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.videos.datasets.listing import Listing
+from pipeline.videos.paths import path_of
 
 VERSION = 1
 """Of what goes into the hash. It is hashed too."""
@@ -30,7 +31,7 @@ class ClipSize:
     """How much of a clip is there: one file, or a folder of frames."""
 
     num_files: int
-    """1 for a video file; of a folder, its frames (`pipeline.videos.frame_folder`), not what else lies there."""
+    """1 for a video file; of a folder of frames, what `frame_folder.folder_state` counts."""
 
     num_bytes: int
     """Of all of them."""
@@ -49,7 +50,7 @@ def fingerprint(listing: Listing, frames: Mapping[str, ClipSize]) -> str:
     digest = hashlib.sha256()
     _add(digest, VERSION, listing.dataset, listing.variant)
     for name in sorted(set(listing.annotation_files)):
-        with (listing.folder / name).open("rb") as file:
+        with path_of(listing.folder, name).open("rb") as file:
             _add(digest, name, hashlib.file_digest(file, "sha256").hexdigest())
     for clip in sorted(listing.clips, key=lambda clip: clip.name):
         size = None if clip.path is None else frames.get(clip.path)
