@@ -347,8 +347,8 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.descriptions.label_policy import LabelLeakError
     from pipeline.descriptions.prompt import PromptError
     from pipeline.descriptions.served import ServedOtherwiseError
+    from pipeline.export.folder import ExportError
     from pipeline.export.licence_policy import LicenceError
-    from pipeline.export.parquet import ExportError
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError

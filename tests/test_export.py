@@ -13,8 +13,9 @@ import duckdb
 import pytest
 
 from pipeline.descriptions.label_policy import LabelLeakError
+from pipeline.export.folder import ExportError
 from pipeline.export.licence_policy import LicenceError, refuse_unlicensed
-from pipeline.export.parquet import EXPORTED, ExportError, export_parquet
+from pipeline.export.parquet import EXPORTED, export_parquet
 from pipeline.inspection.corpus import Corpus
 from pipeline.store import Store
 from tests.real_corpus import build_without_scheduler
@@ -45,7 +46,7 @@ def listed(folder: Path) -> list[str]:
 def test_what_goes_out_is_what_the_snapshot_holds(corpus: Corpus, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     made = export_parquet(corpus, out)
-    assert listed(out) == sorted([*EXPORTED, "checksums.sha256", "export.json"])
+    assert listed(out) == sorted([*EXPORTED, "README.md", "checksums.sha256", "export.json", "prompts"])
     for name in EXPORTED:
         assert made.rows[name] == corpus.arrow(name).num_rows > 0
         read = duckdb.connect().execute(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
