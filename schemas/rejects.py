@@ -19,13 +19,18 @@ class Reason:
 
 REASONS: dict[str, Reason] = {
     "unreadable": Reason("the file could not be opened or read", is_transient=True),
+    "missing": Reason("the source's annotation or manifest names the video, and it is not there"),
     "not_a_file": Reason("the path is no regular file: a pipe, a device, or a symbolic link that leads back to itself"),
     "file_changed": Reason("the file was changed between its listing and the end of its reading", is_transient=True),
-    "empty_file": Reason("the file has no bytes"),
-    "not_a_video": Reason("no demuxer recognises the file as a media container"),
+    "empty_file": Reason("the file, or a frame of a folder, has no bytes; or the folder has no frames"),
+    "not_a_video": Reason(
+        "no demuxer recognises the file as a media container; or a folder holds something else than one clip's frames"
+    ),
     "no_video_stream": Reason("the container holds no video stream, only audio or data"),
-    "corrupt": Reason("the video stream does not decode to its end"),
-    "no_times": Reason("the stream does not say when its frames are shown, or its clock jumps back"),
+    "corrupt": Reason("the video stream does not decode to its end, or a frame of a folder does not decode"),
+    "no_times": Reason(
+        "the stream does not say when its frames are shown, or its clock jumps back; or names of frames give no order"
+    ),
     "size_changes": Reason("the picture changes its shape in the middle of the video"),
     "too_large": Reason("the frames, their number or the memory that they need are beyond the limits"),
     "decoder_hung": Reason(

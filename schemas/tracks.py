@@ -74,8 +74,16 @@ TRACKS = Table(
             "stretches inside the track whose frames lack the face: from the last frame before to the first after",
         ),
         column("times_s", pa.list_(pa.float64()), "presentation time of each frame [T]", unit="second"),
-        column("frame_indices", pa.list_(pa.int32()), "index of each frame in the source [T]"),
-        column("is_gap_before", pa.list_(pa.bool_()), "whether frames without the face lie just before this one [T]"),
+        column(
+            "frame_indices",
+            pa.list_(pa.int32()),
+            "index of each frame in the source [T]; in a folder of frames its number less that of the first",
+        ),
+        column(
+            "is_gap_before",
+            pa.list_(pa.bool_()),
+            "whether frames without the face, or missing ones, lie just before this one [T]",
+        ),
         column(
             "detection_scores",
             pa.list_(pa.float32()),

@@ -41,16 +41,20 @@ ANNOTATIONS = (
 )
 """What people say of a video, and its bytes do not."""
 
+VIDEO_ID_MEANING = (
+    "first 32 hex digits of the SHA-256 of the file's bytes; of a folder of frames, of its frames' bytes and numbers"
+)
+
 SOURCES = Table(
     name="sources",
     version=3,
     meaning="one row per distinct content found in the source: what every other row of the corpus goes back to",
     primary_key=("video_id",),
     columns=(
-        column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
+        column("video_id", pa.string(), VIDEO_ID_MEANING),
         column("path", pa.string(), "path below the source folder; the first in name order when copies exist"),
         column("other_paths", pa.list_(pa.string()), "paths of further files with the same bytes"),
-        column("size_bytes", pa.int64(), "size of the file", unit="byte"),
+        column("size_bytes", pa.int64(), "size of the file, or of a folder's files together", unit="byte"),
         column(
             "read_error", pa.string(), "why the bytes could not be read; video_id is then of the path", nullable=True
         ),
@@ -64,21 +68,28 @@ VIDEOS = Table(
     meaning="one row per source video",
     primary_key=("video_id",),
     columns=(
-        column("video_id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes"),
+        column("video_id", pa.string(), VIDEO_ID_MEANING),
         column("unit_key", pa.string(), UNIT_KEY_MEANING),
         column("path", pa.string(), "path below the source folder, odd bytes as \\xNN; never what the video is"),
         column("other_paths", pa.list_(pa.string()), "paths of further files with the same bytes"),
-        column("size_bytes", pa.int64(), "size of the file", unit="byte"),
+        column("size_bytes", pa.int64(), "size of the file, or of a folder's files together", unit="byte"),
         column("duration_s", pa.float64(), "from the first frame's presentation to the end of the last", unit="second"),
         column("num_frames", pa.int32(), "frames that the stream presents"),
         column("mean_fps", pa.float64(), "num_frames / duration_s; never used as a clock", unit="frame per second"),
         column("width_px", pa.int32(), "width of the displayed (rotated) frame", unit="pixel"),
         column("height_px", pa.int32(), "height of the displayed (rotated) frame", unit="pixel"),
         column("rotation_deg", pa.int32(), "rotation that the container asks for, already applied", unit="degree"),
-        column("codec", pa.string(), "codec of the video stream"),
-        column("container", pa.string(), "container format as the demuxer names it"),
+        column("codec", pa.string(), "codec of the video stream; of a folder of frames its pictures' formats"),
+        column("container", pa.string(), "container format as the demuxer names it; frame_folder: one file a frame"),
         column("has_audio", pa.bool_(), "whether an audio stream is present"),
         column("decoder", pa.string(), "name and version of the decoder that reads this file's frames"),
+        column(
+            "assumed_fps",
+            pa.float64(),
+            "clock that was assumed for a folder of frames, which states none; null: the container states its times",
+            unit="frame per second",
+            nullable=True,
+        ),
         *ANNOTATIONS,
     ),
 )

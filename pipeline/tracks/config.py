@@ -15,6 +15,11 @@ class TrackConfig(StageConfig):
     detector: Literal["near", "far"] = "near"
     """What finds faces: `near` is fast and made for faces in the foreground, `far` also finds small ones."""
 
+    faces_in_frame_folders: Literal["given", "search"] = "given"
+    """Of clips that are folders of pictures: `given`, each picture is the crop of one face, as data sets of faces are
+    published; no detector looks for it, and the clip is one track. `search`: pictures are treated as a video's frames
+    are, which full scenes need."""
+
     min_detection_score: float = Field(default=0.5, ge=0, le=1)
     """Score of the detector from which a box is looked at as a face."""
 
@@ -33,7 +38,7 @@ class TrackConfig(StageConfig):
     than 1 / max_gap_s frames a second nothing is linked."""
 
     min_track_s: float = Field(default=0.5, ge=0)
-    """Tracks that last less are left out."""
+    """Tracks that last less are left out, but not the face that a folder of its pictures gives."""
 
     max_track_s: float = Field(default=60.0, gt=0)
     """Longer tracks are cut into pieces of at most this length."""

@@ -23,6 +23,7 @@ from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.crop import crop, locate
 from pipeline.tracks.detectors import Detector
 from pipeline.tracks.follow import FaceFollower, Faces
+from pipeline.tracks.given import GivenFace, link_given
 from pipeline.tracks.identity import IdentityNetwork
 from pipeline.tracks.link import join_pieces, link_pieces
 from pipeline.tracks.networks import NUM_LANDMARKS, FaceNetworks
@@ -73,7 +74,7 @@ class FaceTrack:
     """[T, 3] yaw, pitch, roll: positive to the right of the image, chin up, clockwise as seen."""
 
     is_gap_before: NDArray[np.bool_]
-    """[T] the face was missed in the frame just before this one; false for the first."""
+    """[T] the face was missed in the frame just before this one, or that frame is not there; false for the first."""
 
     transforms: NDArray[np.float32]
     """[T, 2, 3] similarity from pixels of the source to pixels of the crop, smooth in time between gaps."""
@@ -101,10 +102,14 @@ class FaceTrack:
 
 
 class Extraction:
-    """The tracks of one video in the order of their first frame, its cuts, and the files that hold what is large."""
+    """The tracks of one video in the order of their first frame, its cuts, and the files that hold what is large.
 
-    def __init__(self, config: TrackConfig) -> None:
-        self.config = config
+    Where frames are missing between two that were read (their indices are not neighbours), no face was seen, and none
+    is followed across as if nothing had been there.
+    """
+
+    def __init__(self, config: TrackConfig, *, is_face_given: bool = False) -> None:
+        self.config, self.is_face_given = config, is_face_given
         self.tracks: list[FaceTrack] = []
         self.cuts_s: list[float] = []
         self._files = ExitStack()
@@ -135,18 +140,33 @@ class Extraction:
 
     def find_pieces(self, read: ReadFrames, networks: Networks) -> list[Piece]:
         """The first pass."""
-        follower = FaceFollower(networks.detector, networks.faces, self.config)
+        follower: FaceFollower | GivenFace = (
+            GivenFace(networks.faces, self.config.min_presence)
+            if self.is_face_given
+            else FaceFollower(networks.detector, networks.faces, self.config)
+        )
         finder = CutFinder(threshold=self.config.cut_threshold)
         seen: list[Sightings] = []
         times_s: list[float] = []
+        positions: list[int] = []  # of the frames in `seen`, which has an empty place for each hole in their numbers
+        next_index = 0
         for frame in read():
-            faces = follower.see(frame.rgb, may_be_cut=finder.see(frame.rgb, frame.time_s))
-            seen.append(self._sightings(faces, frame, len(seen)))
+            is_after_hole = frame.index > next_index
+            if is_after_hole:
+                seen.append(np.zeros(0, SIGHTING))
+                times_s.append(frame.time_s)
+            next_index = frame.index + 1
+            may_be_cut = finder.see(frame.rgb, frame.time_s) or is_after_hole
+            positions.append(len(seen))
+            seen.append(self._sightings(follower.see(frame.rgb, may_be_cut=may_be_cut), frame, len(seen)))
             times_s.append(frame.time_s)
-        breaks, cuts = finder.breaks(), finder.cuts()
+        breaks, cuts = ([positions[number] for number in found] for found in (finder.breaks(), finder.cuts()))
         self.cuts_s = [times_s[position] for position in cuts]
         boxes = [sightings["box"] for sightings in seen]
-        links = link_pieces(times_s, boxes, breaks=breaks, min_iou=self.config.min_iou)
+        if self.is_face_given:
+            links = link_given(np.array([len(box) > 0 for box in boxes], np.bool_), breaks)
+        else:
+            links = link_pieces(times_s, boxes, breaks=breaks, min_iou=self.config.min_iou)
         return [piece_of(link, seen, cuts, self.config) for link in links]
 
     def cut_crops(self, read: ReadFrames, pieces: Sequence[Piece], identity: IdentityNetwork) -> None:
@@ -199,18 +219,27 @@ class Extraction:
             piece.looks[position] = identity.embed(frame.rgb, points)
 
 
-def extract_tracks(read: ReadFrames, networks: Networks, config: TrackConfig) -> Extraction:
+def extract_tracks(
+    read: ReadFrames, networks: Networks, config: TrackConfig, *, is_face_given: bool = False
+) -> Extraction:
     """Find the faces of a video, follow them and cut their crops. Close what is returned: it holds temporary files.
+
+    With `is_face_given` the frames are taken for crops of one face: it is not searched for, and all that is seen of it
+    is one track (only cut where it gets too long), however short it is, with a gap wherever it is not seen.
 
     The errors are those of `read`, and ValueError when its second reading gives fewer frames than its first.
     """
     with ExitStack() as on_error:
-        extraction = on_error.enter_context(Extraction(config))
+        extraction = on_error.enter_context(Extraction(config, is_face_given=is_face_given))
         pieces = extraction.find_pieces(read, networks)
         extraction.cut_crops(read, pieces, networks.identity)
-        extraction.tracks = _tracks(pieces, config)
+        extraction.tracks = _one_track(pieces, config) if is_face_given else _tracks(pieces, config)
         on_error.pop_all()
     return extraction
+
+
+def _one_track(pieces: Sequence[Piece], config: TrackConfig) -> list[FaceTrack]:
+    return list(_shortened(_Joined(pieces), config.max_track_s)) if pieces else []
 
 
 def _tracks(pieces: Sequence[Piece], config: TrackConfig) -> list[FaceTrack]:

@@ -52,17 +52,26 @@ def _extract(
     unit: Unit, networks: Networks, config: TrackConfig, resources: Resources, put_aside: ExitStack
 ) -> Done | Refused:
     from pipeline.tracks.extract import extract_tracks
-    from pipeline.videos.frames import DECODERS_OWN, Limits, VideoError, other_decoder, read_frames
+    from pipeline.videos.frames import (
+        ASSUMED_FPS,
+        DECODERS_OWN,
+        FRAME_FOLDER,
+        Limits,
+        VideoError,
+        other_decoder,
+        read_frames,
+    )
 
     video = unit.row(VIDEOS)
     path = path_of(resources.source, video["path"])
     limits = Limits(timeout_s=resources.decode_timeout_s)
     decoder: str = video["decoder"]
+    is_face_given = video["container"] == FRAME_FOLDER and config.faces_in_frame_folders == "given"
+    assumed_fps = ASSUMED_FPS if video["assumed_fps"] is None else video["assumed_fps"]
     while True:
+        read = partial(read_frames, path, decoder, limits, assumed_fps=assumed_fps)
         try:
-            extraction = put_aside.enter_context(
-                extract_tracks(partial(read_frames, path, decoder, limits), networks, config)
-            )
+            extraction = put_aside.enter_context(extract_tracks(read, networks, config, is_face_given=is_face_given))
             break
         except VideoError as error:
             second = other_decoder(decoder) if error.reason in DECODERS_OWN else None
@@ -72,16 +81,18 @@ def _extract(
         except FileNotFoundError as error:
             return Refused(unit, "unreadable", f"the file is gone since it was listed: {error}")
     if not extraction.tracks:
-        return Refused(unit, "no_face", f"no face was seen for {config.min_track_s} s on end")
+        unseen = "in any frame" if is_face_given else f"for {config.min_track_s} s on end"
+        return Refused(unit, "no_face", f"no face was seen {unseen}")
+    needs_far = config.detector == "far" and not is_face_given
     provenance = {
         "video_id": video["video_id"],
         "frame_width_px": video["width_px"],
         "frame_height_px": video["height_px"],
         "decoder": decoder,
-        "detector": _in_words(config),
+        "detector": _in_words(config, is_face_given=is_face_given),
         "weights": [
             {"name": name, "sha256": ASSETS[name].sha256, "licence": ASSETS[name].licence}
-            for name in (NETWORKS, IDENTITY, *([FAR_DETECTOR] if config.detector == "far" else []))
+            for name in (NETWORKS, IDENTITY, *([FAR_DETECTOR] if needs_far else []))
         ],
         "cuts_s": extraction.cuts_s,
     }
@@ -99,10 +110,11 @@ def _extract(
     )
 
 
-def _in_words(config: TrackConfig) -> str:
+def _in_words(config: TrackConfig, *, is_face_given: bool) -> str:
     searches = {"near": "BlazeFace short range", "far": "BlazeFace full range and short range"}[config.detector]
+    found = "no detector, each frame is a face" if is_face_given else searches
     runtimes = ", ".join(f"{name} {version(package)}" for name, package in RUNTIMES.items())
-    return f"{searches}, face mesh v2, dlib face recognition v1; {runtimes}"
+    return f"{found}, face mesh v2, dlib face recognition v1; {runtimes}"
 
 
 def _track_id(video_id: str, track: FaceTrack) -> str:
@@ -164,7 +176,13 @@ def _crop_rows(track_id: str, track: FaceTrack, extraction: Extraction) -> Itera
 EXTRACT_TRACKS = Stage(
     name="extract_tracks",
     version=2,
-    reads=(Read(VIDEOS, content=("video_id", "decoder", "width_px", "height_px"), locate=("path",)),),
+    reads=(
+        Read(
+            VIDEOS,
+            content=("video_id", "decoder", "width_px", "height_px", "container", "assumed_fps"),
+            locate=("path",),
+        ),
+    ),
     writes=(TRACKS, CROPS),
     unit="video_id",
     config=TrackConfig,

@@ -1,4 +1,4 @@
-"""What is asked of a source video before its faces are looked for."""
+"""What is asked of a source video before its faces are looked for, and what is assumed of one that has no clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pipeline.stage import StageConfig
 
 
 class VideoConfig(StageConfig):
-    """How large a video may be. What is larger is refused as `too_large`, before it is decoded."""
+    """How large a video may be; what is larger is refused as `too_large`, before it is decoded. And the clock of a clip
+    that is a folder of pictures."""
 
     max_side_px: int = Field(default=8192, ge=1)
     """Longest width or height of a frame."""
@@ -18,3 +19,7 @@ class VideoConfig(StageConfig):
 
     max_frames: int = Field(default=1_000_000, ge=1)
     """Most frames of a video; nine hours at 30 frames a second."""
+
+    frames_per_second: float = Field(default=25.0, gt=0)
+    """The clock that is assumed for clips that are folders of pictures, which state none. Rows say that it was assumed
+    (`assumed_fps`). Files keep their own."""

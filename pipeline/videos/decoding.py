@@ -1,6 +1,7 @@
 """Decode videos with decord and PyAV, in a process of its own that `decoder_process.py` starts and may lose.
 
-decord reads first. PyAV reads where decord is known to be wrong or cannot read at all; `_decord_reads` says where.
+decord reads first. PyAV reads where decord is known to be wrong or cannot read at all; `_decord_reads` says where. A
+folder is a clip of pictures: `picture_decoding.py` reads it.
 
 What is done with odd files, the same in every reading:
 
@@ -39,7 +40,8 @@ from numpy.typing import NDArray
 
 from pipeline.videos.decoder_process import HEADER
 from pipeline.videos.frames import Frame, Limits, VideoError, VideoFacts, av_version, decord_version
-from pipeline.videos.paths import path_text
+from pipeline.videos.picture_decoding import probe_folder, read_folder
+from pipeline.videos.refusing import in_words, name_of, reasons, refuse_distorting, refuse_large, refuse_too_many
 
 if TYPE_CHECKING:
     import av
@@ -73,9 +75,6 @@ CONTAINER_STARTS = (b"RIFF", b"\x1aE\xdf\xa3", b"FLV", b"OggS", b"\x00\x00\x01\x
 CLOCK_JUMP_S = 1.0
 """A time this far before the one before it is another clock and not a frame out of order."""
 
-ASPECT_TOLERANCE = 0.02
-"""Relative change of width / height up to which a frame is scaled to the size of the first."""
-
 SAME_PICTURE = 2.0
 """Grey levels, on average, that the two decoders' first frames may differ by."""
 
@@ -85,30 +84,37 @@ Beat = Callable[[], None]
 """Called while there is progress that shows no frame."""
 
 
-def probe(path: Path, limits: Limits, beat: Beat = lambda: None, *, with_decord: bool = True) -> VideoFacts:
+def probe(
+    path: Path, limits: Limits, assumed_fps: float, beat: Beat = lambda: None, *, with_decord: bool = True
+) -> VideoFacts:
     """As `frames.probe`, in this process."""
+    if path.is_dir():
+        return probe_folder(path, limits, assumed_fps, beat)
     _refuse_what_is_no_file(path)
-    with _while_unchanged(path), _reasons(path):
+    with _while_unchanged(path), reasons(path):
         facts, first_rgb = _open_first(path, limits)
         packets = _packets(path, _state(path), beat)
-        _refuse_too_many(path, len(packets.times_s), limits)
+        refuse_too_many(path, len(packets.times_s), limits)
         _refuse_cut_short(path, packets)
         if with_decord and _decord_reads(path, facts, first_rgb, packets):
             times_s, decoder = packets.times_s, decord_version()
         else:
             times_s, decoder = _times_of_av(path, limits, beat), av_version()
     if not len(times_s):
-        raise VideoError("corrupt", f"{_name(path)} holds a video stream but no frame of it decodes")
+        raise VideoError("corrupt", f"{name_of(path)} holds a video stream but no frame of it decodes")
     last_step_s = packets.last_step_s or (float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0)
     duration_s = float(times_s[-1] - times_s[0]) + last_step_s
     mean_fps = len(times_s) / duration_s if duration_s > 0 else 0.0
     return replace(facts, duration_s=duration_s, num_frames=len(times_s), mean_fps=mean_fps, decoder=decoder)
 
 
-def read(path: Path, decoder: str, beat: Beat = lambda: None) -> Iterator[Frame]:
+def read(path: Path, decoder: str, assumed_fps: float, beat: Beat = lambda: None) -> Iterator[Frame]:
     """As `frames.read_frames`, in this process."""
+    if path.is_dir():
+        yield from read_folder(path, assumed_fps, beat)
+        return
     _refuse_what_is_no_file(path)
-    with _while_unchanged(path), _reasons(path):
+    with _while_unchanged(path), reasons(path):
         yield from _read_with_decord(path, beat) if decoder == decord_version() else _read_with_av(path, beat)
 
 
@@ -119,14 +125,14 @@ def _refuse_what_is_no_file(path: Path) -> None:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):  # asked before it is opened: opening a named pipe waits for ever
-            raise VideoError("not_a_file", f"{_name(path)} is a folder, a pipe or a device")
+            raise VideoError("not_a_file", f"{name_of(path)} is a pipe or a device")
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
         reason = "not_a_file" if error.errno == errno.ELOOP else "unreadable"
-        raise VideoError(reason, f"{error.strerror}: {_name(path)}") from error
+        raise VideoError(reason, f"{error.strerror}: {name_of(path)}") from error
     if facts.st_size == 0:
-        raise VideoError("empty_file", f"{_name(path)} has no bytes")
+        raise VideoError("empty_file", f"{name_of(path)} has no bytes")
 
 
 State = tuple[int, int, int]
@@ -149,40 +155,10 @@ def _while_unchanged(path: Path) -> Iterator[None]:
         yield
     except VideoError as error:
         if _state(path) != before:
-            raise VideoError("file_changed", f"{_name(path)} was changed while it was read") from error
+            raise VideoError("file_changed", f"{name_of(path)} was changed while it was read") from error
         raise
     if _state(path) != before:
-        raise VideoError("file_changed", f"{_name(path)} was changed while it was read")
-
-
-@contextmanager
-def _reasons(path: Path) -> Iterator[None]:
-    """Give a reason for what the decoders raise on damaged files, which is of many kinds: IndexError, StopIteration."""
-    try:
-        yield
-    except (VideoError, ImportError):  # an environment that is broken is not the file's fault
-        raise
-    except Exception as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-            raise VideoError("too_large", f"{_name(path)} needs more memory than a decoder may have") from error
-        words = _in_words(error).replace(os.path.abspath(path), _name(path))  # noqa: PTH100
-        raise VideoError("corrupt", f"{_name(path)} does not decode: {words}") from error
-
-
-def _name(path: Path) -> str:
-    return path_text(path.name)  # without its folder: a reject does not depend on where the file lay
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return "no message"
-    # decord begins with the time of day and a place in its own source: two runs must give the same words.
-    return re.sub(r"\[\d\d:\d\d:\d\d\] \S+ ", "", lines[0])[:300]
+        raise VideoError("file_changed", f"{name_of(path)} was changed while it was read")
 
 
 # --- the container
@@ -200,7 +176,7 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
         if not isinstance(stream, av.VideoStream) or stream.disposition & Disposition.attached_pic:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
             cover = " (a cover picture)" if stream is not None else ""
-            raise VideoError("no_video_stream", f"{_name(path)} has no video stream; its streams: {kinds}{cover}")
+            raise VideoError("no_video_stream", f"{name_of(path)} has no video stream; its streams: {kinds}{cover}")
         yield container, stream
 
 
@@ -210,12 +186,12 @@ def _open_first(path: Path, limits: Limits) -> tuple[VideoFacts, NDArray[np.uint
 
     try:
         with _opened(path) as (container, stream):
-            _refuse_large(path, stream.width, stream.height, limits)
+            refuse_large(name_of(path), stream.width, stream.height, limits)
             stream.codec_context.options = {"max_pixels": str(limits.max_frame_px)}
             first = next(container.decode(stream), None)
             if first is None:
-                raise VideoError("corrupt", f"{_name(path)} holds a video stream but no frame of it decodes")
-            _refuse_large(path, first.width, first.height, limits)
+                raise VideoError("corrupt", f"{name_of(path)} holds a video stream but no frame of it decodes")
+            refuse_large(name_of(path), first.width, first.height, limits)
             rgb = _displayed(first, _Look.of(first))
             facts = VideoFacts(
                 duration_s=0.0,
@@ -231,8 +207,8 @@ def _open_first(path: Path, limits: Limits) -> tuple[VideoFacts, NDArray[np.uint
             )
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:  # the second where no demuxer may open it
         if _looks_like_a_container(path):
-            raise VideoError("corrupt", f"{_name(path)} begins like a video and cannot be opened") from error
-        raise VideoError("not_a_video", f"{_name(path)} is no media container that is known") from error
+            raise VideoError("corrupt", f"{name_of(path)} begins like a video and cannot be opened") from error
+        raise VideoError("not_a_video", f"{name_of(path)} is no media container that is known") from error
     return facts, rgb
 
 
@@ -240,17 +216,6 @@ def _looks_like_a_container(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(12)
     return start[4:8] == b"ftyp" or start.startswith(CONTAINER_STARTS)
-
-
-def _refuse_large(path: Path, width: int, height: int, limits: Limits) -> None:
-    if max(width, height) > limits.max_side_px or width * height > limits.max_frame_px:
-        most = f"{limits.max_side_px} px a side and {limits.max_frame_px} px a frame are the most"
-        raise VideoError("too_large", f"{_name(path)} has frames of {width} x {height} px; {most}")
-
-
-def _refuse_too_many(path: Path, num_frames: int, limits: Limits) -> None:
-    if num_frames > limits.max_frames:
-        raise VideoError("too_large", f"{_name(path)} has more than {limits.max_frames} frames, which is the most")
 
 
 @dataclass(frozen=True)
@@ -312,14 +277,14 @@ def _refuse_cut_short(path: Path, packets: _Packets) -> None:
     """
     times_s = packets.times_s
     if packets.is_last_damaged:
-        raise VideoError("corrupt", f"{_name(path)} ends in the middle of a frame: the file is cut short")
+        raise VideoError("corrupt", f"{name_of(path)} ends in the middle of a frame: the file is cut short")
     if not len(times_s) or (packets.num_declared and packets.num_declared <= len(times_s)):
         return
     missing_s = packets.declared_s - float(times_s[-1]) - packets.last_step_s
     tolerance_s = max(0.1, 2 * float(np.median(np.diff(times_s)))) if len(times_s) > 1 else 0.1
     if missing_s > tolerance_s:
         holds = f"holds {len(times_s)} frames and ends {missing_s:.2f} s before its declared end"
-        raise VideoError("corrupt", f"{_name(path)} {holds}: the file is cut short")
+        raise VideoError("corrupt", f"{name_of(path)} {holds}: the file is cut short")
 
 
 # --- decord
@@ -361,7 +326,7 @@ def _read_with_decord(path: Path, beat: Beat) -> Iterator[Frame]:
     times_s = _packets(path, _state(path), beat).times_s  # decord's own are float32
     reader = _open_decord(path)
     if len(reader) != len(times_s):
-        raise VideoError("corrupt", f"{_name(path)}: decord counts {len(reader)} frames of {len(times_s)}")
+        raise VideoError("corrupt", f"{name_of(path)}: decord counts {len(reader)} frames of {len(times_s)}")
     start, size = 0, 1
     while start < len(reader):
         beat()
@@ -398,7 +363,7 @@ def _times_of_av(path: Path, limits: Limits, beat: Beat) -> NDArray[np.float64]:
     times_s: list[float] = []
     for time_s, _, _ in _frames_of_av(path, beat):
         times_s.append(time_s)
-        _refuse_too_many(path, len(times_s), limits)
+        refuse_too_many(path, len(times_s), limits)
     return np.array(times_s, dtype=np.float64)
 
 
@@ -411,24 +376,16 @@ def _frames_of_av(path: Path, beat: Beat) -> Iterator[tuple[float, av.VideoFrame
         for number, frame in enumerate(container.decode(stream)):
             beat()
             look = look or _Look.of(frame)
-            _refuse_distorting(path, number, frame, look)
+            refuse_distorting(path, f"frame {number}", (frame.width, frame.height), (look.width, look.height))
             time_s = frame.time if own_s is None else float(own_s[number]) if number < len(own_s) else None
             if time_s is not None and time_s < last_s - CLOCK_JUMP_S:
-                detail = f"{_name(path)}: the times jump back from {last_s:.2f} to {time_s:.2f} s at frame {number}"
+                detail = f"{name_of(path)}: the times jump back from {last_s:.2f} to {time_s:.2f} s at frame {number}"
                 raise VideoError("no_times", detail)
             if time_s is not None and time_s > last_s:
                 yield time_s, frame, look
                 last_s, num_seen = time_s, num_seen + 1
         if look is not None and not num_seen:
-            raise VideoError("no_times", f"{_name(path)}: its frames have no presentation times")
-
-
-def _refuse_distorting(path: Path, number: int, frame: av.VideoFrame, look: _Look) -> None:
-    if (frame.width, frame.height) == (look.width, look.height):
-        return
-    if abs(frame.width * look.height / (frame.height * look.width) - 1) > ASPECT_TOLERANCE:
-        sizes = f"from {look.width} x {look.height} to {frame.width} x {frame.height} px"
-        raise VideoError("size_changes", f"{_name(path)}: the picture changes its shape {sizes} at frame {number}")
+            raise VideoError("no_times", f"{name_of(path)}: its frames have no presentation times")
 
 
 def _displayed(frame: av.VideoFrame, look: _Look) -> NDArray[np.uint8]:
@@ -471,10 +428,10 @@ class _Service:
         try:
             _limit_memory(limits.memory_bytes)
             if request["do"] == "probe":
-                facts = probe(path, limits, self._beat, with_decord=request["with_decord"])
+                facts = probe(path, limits, request["assumed_fps"], self._beat, with_decord=request["with_decord"])
                 self._put({"kind": "facts", "facts": asdict(facts)})
             else:
-                for frame in read(path, request["decoder"], self._beat):
+                for frame in read(path, request["decoder"], request["assumed_fps"], self._beat):
                     message = {"kind": "frame", "index": frame.index, "time_s": frame.time_s, "shape": frame.rgb.shape}
                     self._put(message, frame.rgb)
         except _StopError:
@@ -482,7 +439,7 @@ class _Service:
         except VideoError as error:
             return {"kind": "refused", "reason": error.reason, "detail": error.detail}
         except Exception as error:  # a defect of ours, which the other side raises
-            return {"kind": "failed", "detail": _in_words(error)}
+            return {"kind": "failed", "detail": in_words(error)}
         return {"kind": "end"}
 
     def _beat(self) -> None:

@@ -1,4 +1,6 @@
-"""The facts and the frames of a video file, as a decoder process reads them: what the other rooms ask for.
+"""The facts and the frames of a video, as a decoder process reads them: what the other rooms ask for.
+
+A video is a file, or a folder of pictures, one a frame (`frame_folder.py`).
 
 Nothing here opens a video: a file may hang or kill what decodes it, so `decoding.py` does so in a process of its own.
 """
@@ -19,11 +21,18 @@ from numpy.typing import NDArray
 DECODERS_OWN = ("corrupt", "decoder_crashed", "decoder_hung")
 """Reasons for which one decoder may fail and the other not."""
 
+FRAME_FOLDER = "frame_folder"
+"""The container of a clip that is a folder of pictures."""
+
+ASSUMED_FPS = 25.0
+"""Frames a second of a folder of pictures, which says nothing of its clock."""
+
 
 @dataclass(frozen=True)
 class Frame:
     """One decoded frame: its place in presentation order, presentation time in seconds, and RGB uint8 [H, W, 3].
 
+    Of a folder of pictures the place is the picture's number less that of the first, so that places may be missing.
     Times grow strictly, and may begin below zero where the container's do. All frames of a video have one size.
     """
 
@@ -46,6 +55,8 @@ class VideoFacts:
     container: str
     has_audio: bool
     decoder: str
+    assumed_fps: float | None = None
+    """The clock of a folder of pictures, which has none; None where the container states its frames' times."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +83,32 @@ class VideoError(Exception):
         self.detail = detail
 
 
-def probe(path: Path, limits: Limits = Limits()) -> VideoFacts:
+def probe(path: Path, limits: Limits = Limits(), *, assumed_fps: float = ASSUMED_FPS) -> VideoFacts:
     """Choose the decoder, and return the facts without decoding every frame where decord reads.
+
+    `assumed_fps` is the clock of a folder of pictures, of which the headers are read and the first picture is decoded.
 
     Raises:
         VideoError: `unreadable`, `not_a_file`, `empty_file`, `not_a_video`, `no_video_stream`, `no_times`, `corrupt`,
             `size_changes`, `too_large`, `file_changed`, `decoder_hung` or `decoder_crashed`.
     """
+    request = {"do": "probe", "assumed_fps": assumed_fps}
     try:
-        ((answer, _),) = _ask(path, limits, {"do": "probe", "with_decord": True})
+        ((answer, _),) = _ask(path, limits, {**request, "with_decord": True})
     except VideoError as error:
-        if error.reason not in DECODERS_OWN:
+        if error.reason not in DECODERS_OWN or path.is_dir():
             raise
         # decord aborts on headers that PyAV reads well: a count of times that is wrong, for one.
-        ((answer, _),) = _ask(path, limits, {"do": "probe", "with_decord": False})
+        ((answer, _),) = _ask(path, limits, {**request, "with_decord": False})
     return VideoFacts(**answer["facts"])
 
 
-def read_frames(path: Path, decoder: str, limits: Limits = Limits()) -> Iterator[Frame]:
+def read_frames(
+    path: Path, decoder: str, limits: Limits = Limits(), *, assumed_fps: float = ASSUMED_FPS
+) -> Iterator[Frame]:
     """Yield every frame in presentation order, with the decoder that `probe` chose, decoded a few frames ahead.
+
+    `assumed_fps` is the clock of a folder of pictures, as `probe` was given it.
 
     Two readings give the same frames. An iterator that is closed early leaves its decoder process to the next video.
 
@@ -98,7 +116,7 @@ def read_frames(path: Path, decoder: str, limits: Limits = Limits()) -> Iterator
         VideoError: as `probe`; after some frames most likely `corrupt`. Where the reason is one of `DECODERS_OWN`, the
             `other_decoder` may read the video, from its start.
     """
-    with closing(_ask(path, limits, {"do": "read", "decoder": decoder})) as answers:
+    with closing(_ask(path, limits, {"do": "read", "decoder": decoder, "assumed_fps": assumed_fps})) as answers:
         for message, rgb in answers:
             yield Frame(message["index"], message["time_s"], rgb)
 
@@ -118,6 +136,12 @@ def decord_version() -> str:
 def av_version() -> str:
     """Name and version of the second decoder, as rows record it."""
     return f"av {version('av')}"
+
+
+@cache
+def pillow_version() -> str:
+    """Name and version of the decoder of pictures, as rows record it."""
+    return f"pillow {version('pillow')}"
 
 
 Answer = tuple[dict[str, Any], NDArray[np.uint8]]

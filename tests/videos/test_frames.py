@@ -12,8 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.videos.decoding import _first_line
 from pipeline.videos.frames import VideoError, av_version, decord_version, other_decoder, probe, read_frames
+from pipeline.videos.refusing import first_line
 from tests.videos.fault_files import TURNS, join
 from tests.videos.fault_files import write_video as write_texture
 
@@ -111,7 +111,7 @@ def test_a_turned_video_is_read_as_it_is_displayed(tmp_path: Path, turn: int, si
 
 
 def test_a_decoders_words_do_not_hold_the_time_of_day() -> None:
-    words = _first_line(RuntimeError("[18:31:17] /src/runtime/ndarray.cc:171: Check failed: sizes differ\nstack"))
+    words = first_line(RuntimeError("[18:31:17] /src/runtime/ndarray.cc:171: Check failed: sizes differ\nstack"))
     assert words == "Check failed: sizes differ"
 
 
