@@ -19,6 +19,7 @@ from flows.evaluating import ablate, compare, crossval, evaluate
 from flows.export import export
 from flows.keeping import check, gc, takedown
 from flows.train import train
+from flows.verifying import verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,7 @@ app = typer.Typer(
 app.command()(build)
 app.command()(plan)
 app.command()(backfill)
+app.command()(verify)
 
 
 @app.command()
@@ -357,6 +359,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.training.errors import CheckpointError, DivergedError, EvaluationError, RunError
     from pipeline.training.manifest import TrainingError
     from pipeline.videos.annotations import AnnotationError
+    from pipeline.videos.datasets.listing import DatasetError
     from pipeline.videos.sources import SourceError
     from pipeline.walk import ConfigError
 
@@ -366,6 +369,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
             UnknownVideoError,
             ExportError,
             SourceError,
+            DatasetError,
             AnnotationError,
             BackfillError,
             ConfigError,

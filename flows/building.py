@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path("data/corpus")
 
 Root = Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")]
-Source = Annotated[Path, typer.Argument(help="A folder of videos, searched whole, or one video.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of videos, searched whole, or one video; a data set by its own annotation, as dfew:PATH; or a "
+        "table that lists videos, as manifest:FILE.csv."
+    ),
+]
 Config = Annotated[Path | None, typer.Option(help="A build.toml: what to compute, section by section.")]
 Annotations = Annotated[
     Path | None,
-    typer.Option(help="CSV or Parquet: path or video_id, and label, split, group, licence, consent as far as known."),
+    typer.Option(
+        help="CSV or Parquet: path or video_id, and label, votes, split, fold, group, caption, licence, consent as far "
+        "as known."
+    ),
 ]
 Server = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")]
 Model = Annotated[str | None, typer.Option(help="The name that this server knows its model by.")]
@@ -53,6 +62,10 @@ def build(
         facescribe build my_videos/
 
         facescribe build my_videos/ --root /data/corpus --config build.toml --annotations labels.csv
+
+        facescribe build dfew:/data/DFEW --root /data/dfew
+
+        facescribe build manifest:list.csv
 
         facescribe build my_videos/ --server http://127.0.0.1:8000/v1 --model Qwen3-8B
     """
@@ -174,9 +187,16 @@ def backfill(
         build(source, root, config, annotations, server, model, workers)
 
 
-def _refuse_missing(source: Path) -> None:
-    if not source.exists():
-        raise typer.BadParameter(f"no such file or folder: {source}", param_hint="SOURCE")
+def _refuse_missing(source: str) -> None:
+    from pipeline.videos.datasets.listing import DatasetError
+    from pipeline.videos.datasets.registry import parse_source
+
+    try:
+        address = parse_source(source)
+    except DatasetError as error:
+        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    if not address.path.exists():
+        raise typer.BadParameter(f"no such file or folder: {address.path}", param_hint="SOURCE")
 
 
 def _settings(
@@ -202,7 +222,7 @@ def _stop_after_what_is_under_way(number: int, frame: object) -> None:
 
 
 def run_flow(
-    source: Path, root: Path, what: BuildConfig, how: Resources, buckets: int, annotations: Path | None = None
+    source: Path | str, root: Path, what: BuildConfig, how: Resources, buckets: int, annotations: Path | None = None
 ) -> BuildReport:
     """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
     from pipeline.descriptions.embedded import embedded_language_model

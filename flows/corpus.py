@@ -24,7 +24,6 @@ from pipeline.planning import plan_walk
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
-from pipeline.videos.sources import source_folder
 from pipeline.walk import WALK, BuildConfig, ConfigError, Walk, open_walk
 
 
@@ -42,7 +41,7 @@ class BuildReport(BaseModel):
 
 @flow(name="build-corpus")
 def build_corpus(
-    source: Path,
+    source: Path | str,
     root: Path,
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
@@ -52,12 +51,14 @@ def build_corpus(
     """Bring the corpus at `root` up to date with the videos of `source` and commit it as a snapshot.
 
     Args:
-        source: a folder of videos, searched whole, or one video.
+        source: a folder of videos, searched whole, or one video; a data set by its own annotation, such as
+            `dfew:/data/DFEW`; or a table that lists videos, such as `manifest:list.csv`.
         root: the corpus folder; made if it does not exist.
         config: what to compute. A changed field recomputes what it touches and nothing else.
         resources: how to compute it. Without a server address the embedded language model is started and stopped.
         num_buckets: shards per table, for a new corpus only.
-        annotations: a CSV or Parquet file that says what the videos' labels, splits, groups, licences and consents are.
+        annotations: a CSV or Parquet file that says what the videos' labels, votes, splits, folds, groups, captions,
+            licences and consents are. Its cells stand over what a data set or a manifest says itself.
     """
     store = Store.open_or_create(root, num_buckets)
     with its_turn(store), store.in_use(), live_progress(root, [stage.name for stage in WALK]) as publishes:
@@ -75,11 +76,11 @@ def build_corpus(
         return report
 
 
-def _build(store: Store, walk: Walk, plan: Plan, source: Path, resources: Resources) -> BuildReport:
+def _build(store: Store, walk: Walk, plan: Plan, source: Path | str, resources: Resources) -> BuildReport:
     began = time.monotonic()
     config = walk.config
     walk.keep_sources()
-    resources = resources.model_copy(update={"source": source_folder(source), "answers": store.answers})
+    resources = resources.model_copy(update={"source": walk.folder, "answers": store.answers})
     refuse_wrong_servers(config, resources)
     stages: dict[str, StageReport] = {}
     waited_s = 0.0

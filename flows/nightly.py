@@ -74,7 +74,7 @@ class NightReport(BaseModel):
     on_cancellation=[tell_cancelled],
 )
 def nightly(
-    source: Path,
+    source: Path | str,
     root: Path,
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
@@ -95,11 +95,13 @@ def nightly(
     the report and do not fail it.
 
     Args:
-        source: Folder of videos, searched whole, or one video.
+        source: Folder of videos, searched whole, or one video; a data set by its own annotation, such as
+            `dfew:/data/DFEW`; or a table that lists videos, such as `manifest:list.csv`.
         root: The corpus folder; made if it does not exist.
         config: What to compute. A changed field recomputes what it touches and nothing else.
         resources: How to compute it. Without a server address the embedded language model is started and stopped.
-        annotations: CSV or Parquet file of the videos' labels, splits, groups, licences and consents.
+        annotations: CSV or Parquet file of the videos' labels, votes, splits, folds, groups, captions, licences and
+            consents.
         num_buckets: Shards per table, for a new corpus only.
         max_passes: How often units that were refused for a passing reason are tried in one night.
         server_wait_s: Longest wait in one night for a language-model server that went away, in seconds.
@@ -157,7 +159,7 @@ def refuse_to_shrink(plan: Plan, max_removed_share: float) -> None:
 
 
 def _passes(
-    source: Path,
+    source: Path | str,
     root: Path,
     config: BuildConfig,
     resources: Resources,

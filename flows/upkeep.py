@@ -24,7 +24,7 @@ from pipeline.walk import WALK, BuildConfig
 
 @flow(name="backfill")
 def backfill(
-    source: Path,
+    source: Path | str,
     root: Path,
     stage: Literal[tuple(stage.name for stage in WALK)],  # type: ignore[valid-type]
     query: str | None = None,
@@ -44,7 +44,8 @@ def backfill(
             `select unit_id from rejects where reason = 'server_unavailable'`. Without it, every unit of the stage.
         config: What to compute; what differs from the last build is computed besides.
         resources: How to compute it.
-        annotations: CSV or Parquet file of the videos' labels, splits, groups, licences and consents.
+        annotations: CSV or Parquet file of the videos' labels, votes, splits, folds, groups, captions, licences and
+            consents.
     """
     with its_turn(Store.open(root)):
         count = ask_anew(Corpus(root), stage, query)

@@ -15,7 +15,7 @@ CAUSES: dict[str, str] = {
     "new_video": "the source holds a video that it did not hold",
     "changed_video": "a file of the source has other bytes under its old path",
     "moved": "a file of the source has another path, or another copy of it came or went",
-    "changed_label": "what is said of a video has changed: label, split, group, licence or consent",
+    "changed_label": "what is said of a video has changed, such as its label, votes, split, folds, licence or consent",
     "input_changed": "what the stage reads came out otherwise",
     "version_raised": "the stage's version was raised: the same input would give another result",
     "weights_changed": "a network or language model has other weights",

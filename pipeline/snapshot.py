@@ -24,6 +24,19 @@ class SnapshotConflictError(Exception):
     """Another run committed while this one worked."""
 
 
+class DatasetFacts(BaseModel):
+    """The data set that a corpus was built from: which copy, and how much of it was there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    variant: str
+    fingerprint: str
+    """Of the annotation files' bytes, and of the name, place and size of every clip: `datasets/fingerprint.py`."""
+    counts: dict[str, int]
+    """`clips` that the annotation names, how many are `there`, and by kind whatever the reader found wrong."""
+
+
 class Snapshot(BaseModel):
     """One state of the corpus: the receipts that make it up, what they were made with, and its counts."""
 
@@ -38,6 +51,8 @@ class Snapshot(BaseModel):
     made_with: dict[str, dict[str, Any]] = {}
     """By stage: its version, config, weights, and hashes of the files that the config names."""
     software: dict[str, str]
+    dataset: DatasetFacts | None = None
+    """None where the source is a folder or a manifest, and in snapshots of before there were data sets."""
     counts: dict[str, int]
     rejects: dict[str, int]
     receipts: list[Receipt]
@@ -82,6 +97,7 @@ def commit(
     config: Mapping[str, Any],
     made_with: Mapping[str, Mapping[str, Any]] = NOTHING_MADE,
     software: Mapping[str, str],
+    dataset: DatasetFacts | None = None,
 ) -> Snapshot:
     """Make these receipts the corpus. Nothing changed since `parent`: return `parent`.
 
@@ -102,6 +118,7 @@ def commit(
         config=dict(config),
         made_with={stage: dict(made) for stage, made in made_with.items()},
         software=dict(software),
+        dataset=dataset,
         counts=_counts(ordered),
         rejects=_reject_counts(store, ordered),
         receipts=ordered,

@@ -323,6 +323,7 @@ class _TakeDown:
             config=newest.config,
             made_with=newest.made_with,
             software=newest.software,
+            dataset=newest.dataset,
         )
         return committed.number
 

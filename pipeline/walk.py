@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,14 +22,17 @@ from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS, RefineConfig
 from pipeline.motion.config import MotionConfig
 from pipeline.motion.stage import ENCODE_MOTION
 from pipeline.run import ShardInput, ShardResult, run_stage
-from pipeline.snapshot import Snapshot
+from pipeline.snapshot import DatasetFacts, Snapshot
 from pipeline.stage import Resources, Stage, StageConfig, key_of
 from pipeline.store import Receipt, Store
 from pipeline.tracks.config import TrackConfig
 from pipeline.tracks.stage import EXTRACT_TRACKS
 from pipeline.videos.annotations import read_annotations
 from pipeline.videos.config import VideoConfig
-from pipeline.videos.sources import UNREAD, Memory, contradicted, list_source, unmatched
+from pipeline.videos.datasets.fingerprint import fingerprint
+from pipeline.videos.datasets.registry import parse_source
+from pipeline.videos.listed_source import ListedSource, list_address, memory_path
+from pipeline.videos.sources import UNREAD, Memory
 from pipeline.videos.stage import PROBE_VIDEOS
 from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.table import Table
@@ -117,10 +121,21 @@ def _in_words(error: ValidationError) -> str:
 class Walk:
     """One run through the stages: the source's rows, the snapshot before, and the receipts found or made so far."""
 
-    def __init__(self, store: Store, sources: pa.Table, config: BuildConfig, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sources: pa.Table,
+        config: BuildConfig,
+        notes: Sequence[str] = (),
+        *,
+        folder: Path | None = None,
+        dataset: DatasetFacts | None = None,
+    ) -> None:
         self.store, self.config = store, config
         self.notes = tuple(notes)
         """What the user should know of the source, in sentences."""
+        self.folder, self.dataset = folder, dataset
+        """What the paths of the source are below; the data set that it is, if it is one."""
         self.previous = snapshots.newest(store)
         self._receipts: dict[tuple[str, int], Receipt] = {}
         self._before = {(r.stage, r.bucket): r for r in self.previous.receipts} if self.previous else {}
@@ -204,7 +219,7 @@ class Walk:
         settled = settled and not any(self.take_settled(stage) for stage in WALK)
         return settled and self.previous is not None and self.previous.has_just(self.receipts)
 
-    def commit(self, source: Path, max_duplicate_share: float | None = None) -> Snapshot:
+    def commit(self, source: Path | str, max_duplicate_share: float | None = None) -> Snapshot:
         """Make what was found and made the corpus; None lets as many near-duplicate texts pass as is usual.
 
         Raises:
@@ -220,10 +235,11 @@ class Walk:
             self.store,
             self.receipts,
             parent=self.previous,
-            source=str(source),
+            source=str(parse_source(source)),
             config=self.config.model_dump(mode="json"),
             made_with={stage.name: stage.made_with(self.config.of(stage)) for stage in WALK},
             software=software(),
+            dataset=self.dataset,
         )
 
     @staticmethod
@@ -273,7 +289,7 @@ def producer_of(table: Table) -> str:
 
 def open_walk(
     store: Store,
-    source: Path,
+    source: Path | str,
     config: BuildConfig,
     annotations: Path | None = None,
     *,
@@ -282,36 +298,47 @@ def open_walk(
 ) -> Walk:
     """List the source, remembering what was read, and set out on the walk.
 
-    Videos that were taken down are left out. For a plan: with `may_read` off nothing is read of files but names, sizes
-    and times, and with `may_write` off what was read is not remembered.
+    `source` is a folder of videos or one video, a data set (`dfew:/data/DFEW`), or a table that lists videos
+    (`manifest:list.csv`). Videos that were taken down are left out. For a plan: with `may_read` off nothing is read of
+    videos but names, sizes and times, and with `may_write` off what was read is not remembered.
 
     Raises:
         SourceError: nothing is at `source`, or no file.
-        AnnotationError: the table of annotations cannot be used.
+        DatasetError: no such data set, or it is not what lies there.
+        AnnotationError: the table of annotations, or the manifest, cannot be used.
     """
+    address = parse_source(source)
     said = read_annotations(annotations) if annotations is not None else {}
-    known = store.read_memory(source)
-    sources, memory = list_source(source, known, said, may_read=may_read, leave_out=store.root)
-    notes = []
+    remembered = memory_path(address)
+    known = store.read_memory(remembered)
+    listed = list_address(address, known, said, may_read=may_read, leave_out=store.root)
+    sources, notes = listed.sources, list(listed.notes)
     if not may_read:
         sources, num_guessed = _guess_unread(sources, store, known)
         if num_guessed:
-            notes.append(f"files not read that count as unchanged, by path and size: {num_guessed:,}")
-    if strangers := unmatched(said, sources):
-        notes.append(f"annotated files that are not in {source}: {len(strangers)}, the first is {strangers[0]!r}")
-    if torn := contradicted(said, sources):
-        notes.append(f"copies that are annotated otherwise, so that none of it is taken: {len(torn)}, {torn[0]}")
+            notes.insert(0, f"files not read that count as unchanged, by path and size: {num_guessed:,}")
     denied = store.denied()
     if is_denied := [denied.holds(video_id) for video_id in sources["video_id"].to_pylist()]:
         if any(is_denied):
             notes.append(
-                f"videos of {source} that were taken down and stay out: {sum(is_denied)}; delete their files there"
+                f"videos of {address} that were taken down and stay out: {sum(is_denied)}; delete their files there"
             )
         sources = sources.filter(pc.invert(pa.array(is_denied)))
     if may_write:
-        kept = {path: facts for path, facts in memory.items() if not denied.holds(facts[2])}
-        store.write_memory(source, kept)
-    return Walk(store, sources, config, notes)
+        kept = {path: facts for path, facts in listed.memory.items() if not denied.holds(facts[2])}
+        store.write_memory(remembered, kept)
+    return Walk(store, sources, config, notes, folder=listed.folder, dataset=_facts_of(listed))
+
+
+def _facts_of(listed: ListedSource) -> DatasetFacts | None:
+    listing = listed.listing
+    if listing is None:
+        return None
+    counts = {"clips": len(listing.clips), "there": len(listed.sizes)}
+    counts |= sorted(Counter(fault.kind for fault in listing.faults).items())
+    return DatasetFacts(
+        name=listing.dataset, variant=listing.variant, fingerprint=fingerprint(listing, listed.sizes), counts=counts
+    )
 
 
 def _guess_unread(sources: pa.Table, store: Store, memory: Memory) -> tuple[pa.Table, int]:

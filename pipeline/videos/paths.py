@@ -8,6 +8,15 @@ from pathlib import Path
 
 _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
+ESCAPED = re.compile(r"\\x[0-9A-F]{2}")
+"""What `path_text` wrote in place of a byte."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://(?!/)")
+
+_SECRET = re.compile(
+    r"[?&](x-amz-signature|x-goog-signature|signature|sig|token|access_token|secret_key)=", re.IGNORECASE
+)
+
 
 def path_text(name: str) -> str:
     r"""A path as it is stored and printed: bytes that are no UTF-8, control characters and backslashes become `\xNN`.
@@ -17,7 +26,35 @@ def path_text(name: str) -> str:
     return _NOT_TEXT.sub(lambda found: "".join(f"\\x{byte:02X}" for byte in os.fsencode(found[0])), name)
 
 
-def path_of(folder: Path, text: str) -> Path:
-    """The file below `folder` whose stored path is `text`: what `path_text` did, undone."""
+def name_of(text: str) -> str:
+    """What `path_text` did, undone."""
     name = re.sub(rb"\\x([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), text.encode())
-    return folder / os.fsdecode(name)
+    return os.fsdecode(name)
+
+
+def path_of(folder: Path, text: str) -> Path:
+    """The file below `folder` whose stored path is `text`; of an object's address, the copy on this machine.
+
+    Raises:
+        OSError: the object is not here, and cannot be fetched.
+    """
+    name = name_of(text)
+    if is_address(name):
+        from pipeline.videos.object_files import local_copy  # knows how objects are fetched: not for every import
+
+        return local_copy(name)
+    return folder / name
+
+
+def is_address(text: str) -> bool:
+    """Whether a path is the address of an object in a store, such as `s3://bucket/clip.mp4`."""
+    return _ADDRESS.match(text) is not None
+
+
+def refuse_secrets(address: str) -> str | None:
+    """What is wrong with an address that holds a key: addresses are stored in the corpus and shown."""
+    if "@" in address.split("://", 1)[1].split("/", 1)[0]:
+        return "holds a user or a key: give it in the environment, as the store says it, and leave it out here"
+    if _SECRET.search(address):
+        return "is signed: it expires, and is a secret until then; give the plain address, and keys in the environment"
+    return None

@@ -1,4 +1,4 @@
-"""List what a source holds: every file under a folder, by content."""
+"""List what a source holds by content: every file under a folder, with what people say of it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline import progress
-from pipeline.videos.annotations import NAMES, Annotations
+from pipeline.videos.annotations import Annotations
 from pipeline.videos.paths import path_text
 from schemas.videos import SOURCES
 
 Memory = dict[str, tuple[int, int, str]]
-"""For each path its size, its time of change in nanoseconds, and the hash of its bytes when they were last read."""
+"""For each path its size, its time of change in nanoseconds, and the hash of its bytes when they were last read.
+
+Of a folder of frames: all its files' size, and the newest change of any of them or of itself. Of an object in a store:
+its size, and a number made of what the store says of its state."""
 
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of its clock: not remembered."""
@@ -36,6 +39,21 @@ class SourceError(Exception):
 
 NO_FILE = ("not a regular file", os.strerror(errno.ELOOP))
 """The `read_error`s that no other day will mend."""
+
+MISSING = "not there"
+"""Begins the `read_error` of a clip that is named and that is not there. Such a clip is a row, so that it ends among
+the rejects and not in silence; when it comes, the listing is another one."""
+
+
+def reason_of(read_error: str) -> str:
+    """Why a row of the source with this `read_error` is refused: one of REASONS."""
+    if read_error.split(":", 1)[0] == MISSING:
+        return "missing"
+    return "not_a_file" if read_error in NO_FILE else "unreadable"
+
+
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
+"""Endings of files that list videos and are none."""
 
 
 def source_folder(source: Path) -> Path:
@@ -70,42 +88,85 @@ def list_source(
         raise SourceError(f"no such file or folder: {source}")
     if leave_out is not None and source.resolve().is_relative_to(leave_out.resolve()):
         raise SourceError(f"{source} lies in the corpus at {leave_out}: give a source or a --root outside of it")
+    if source.is_file() and source.suffix.lower() in TABLES:
+        raise SourceError(
+            f"{source} is a table and no video: to build from the videos that it lists, give manifest:{source}"
+        )
     names = _files_under(source, leave_out) if source.is_dir() else [source.name]
     if not names:
         raise SourceError(f"no files in {source}: give a folder that holds videos, or one video file")
     folder = source_folder(source)
-    rows: dict[str, dict[str, Any]] = {}
     remembered: Memory = {}
-    for done, name in enumerate(names):
-        row = _source_row(folder, name, memory, remembered, may_read)
-        first = rows.setdefault(str(row["video_id"]), row)
+    rows = []
+    for done, name in enumerate(names, 1):
+        rows.append(_source_row(folder, name, memory, remembered, may_read))
+        progress.report("list_source", 0, done=done, total=len(names))
+    return sources_of(rows, annotations), remembered
+
+
+def sources_of(rows: Iterable[dict[str, Any]], *annotations: Annotations) -> pa.Table:
+    """SOURCES of listed files, in id order: those of equal content are one row, and what is said of them is beside it.
+
+    Of several annotations a later one's values stand over an earlier one's.
+    """
+    by_id: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        first = by_id.setdefault(str(row["video_id"]), row)
         if first is not row:
             first["other_paths"].append(row["path"])
-        progress.report("list_source", 0, done=done + 1, total=len(names))
-    if annotations:
-        for row in rows.values():
-            row.update(_annotation(row, annotations))
-    return SOURCES.rows(rows[video_id] for video_id in sorted(rows)), remembered
+    for row in by_id.values():
+        for said in annotations:
+            row.update({name: value for name, value in annotation_of(row, said).items() if value is not None})
+    return SOURCES.rows(by_id[video_id] for video_id in sorted(by_id))
 
 
-def _annotation(row: Mapping[str, Any], annotations: Annotations) -> dict[str, str | None]:
-    """What is said of a video by its id and by each of its paths; of what they disagree on, nothing is said."""
-    said: dict[str, set[str]] = {}
-    for key in (row["video_id"], row["path"], *row["other_paths"]):
-        for name, value in annotations.get(key, {}).items():
-            said.setdefault(name, set()).update([] if value is None else [value])
-    return {name: next(iter(values)) if len(values) == 1 else None for name, values in said.items()}
+def annotation_of(row: Mapping[str, Any], annotations: Annotations) -> dict[str, Any]:
+    """What is said of a video by its id and by each of its paths; of what they disagree on, nothing is said.
+
+    Copies may have captions of their own, which are all told. Of folds, each is looked at by itself: one in which
+    a copy trains and another is tested is left out. What a set calls its clip is of the first copy.
+    """
+    if not annotations:
+        return {}
+    found = [annotations[key] for key in _keys_of(row) if key in annotations]
+    if len(found) == 1:
+        return dict(found[0])
+    return {name: _agreed(name, found)[0] for name in dict.fromkeys(name for said in found for name in said)}
+
+
+def _agreed(name: str, found: Sequence[Mapping[str, Any]]) -> tuple[Any, bool]:
+    """What copies say together of one thing, and whether they disagree."""
+    values = [said[name] for said in found if said.get(name) is not None]
+    if name == "clip_name" or not values:
+        return (values[0] if values else None), False
+    if name == "captions":
+        every = [one for value in values for one in value]
+        return [one for place, one in enumerate(every) if one not in every[:place]], False
+    if name == "folds":
+        by_fold: dict[tuple[str, str], list[Any]] = {}
+        for one in (one for value in values for one in value):
+            same = by_fold.setdefault((one["protocol"], one["fold"]), [])
+            same.extend([] if one in same else [one])
+        agreed = [same[0] for _, same in sorted(by_fold.items()) if len(same) == 1]
+        return agreed or None, len(agreed) < len(by_fold)
+    is_torn = any(value != values[0] for value in values)
+    return None if is_torn else values[0], is_torn
 
 
 def contradicted(annotations: Annotations, sources: pa.Table) -> list[str]:
     """Videos whose copies are annotated otherwise, in words: `a.mp4 and b.mp4: label`."""
-    found = []
-    for row in sources.to_pylist() if annotations else ():
-        keys = [key for key in (row["video_id"], row["path"], *row["other_paths"]) if key in annotations]
-        for name in NAMES if len(keys) > 1 else ():
-            if len({annotations[key].get(name) for key in keys} - {None}) > 1:
-                found.append(f"{' and '.join(keys)}: {name}")
-    return found
+    torn = []
+    for row in sources.select(["video_id", "path", "other_paths"]).to_pylist() if annotations else ():
+        keys = [key for key in _keys_of(row) if key in annotations]
+        found = [annotations[key] for key in keys]
+        for name in dict.fromkeys(name for said in found for name in said) if len(keys) > 1 else ():
+            if _agreed(name, found)[1]:
+                torn.append(f"{' and '.join(keys)}: {name}")
+    return torn
+
+
+def _keys_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (row["video_id"], row["path"], *row["other_paths"])
 
 
 def unmatched(annotations: Annotations, sources: pa.Table) -> list[str]:
@@ -144,7 +205,7 @@ def _source_row(
         if known and (known[0], known[1]) == (size, changed_ns):
             video_id = known[2]
         elif may_read:
-            video_id = _hash(folder / name)
+            video_id = hash_file(folder / name)
         else:
             video_id = UNREAD + hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
         if time.time_ns() - changed_ns > RACY_NS and not video_id.startswith(UNREAD):
@@ -155,7 +216,8 @@ def _source_row(
     return {"video_id": video_id, "path": text, "other_paths": [], "size_bytes": size, "read_error": read_error}
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """The id of a file's content. Raises OSError."""
     if path.is_dir():
         next(path.iterdir(), None)  # raises why not: only folders that could not be listed come here
     if not path.is_file():

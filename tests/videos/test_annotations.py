@@ -40,11 +40,11 @@ def test_parquet_by_video_id(tmp_path: Path) -> None:
         ("label\nx\n", "expected one of the columns path and video_id, got: label"),
         ("path,video_id\na,b\n", "expected one of the columns path and video_id, got: path, video_id"),
         ("path,lable\na,b\n", "unknown column 'lable'; did you mean 'label'?"),
-        ("path,age\na,b\n", "unknown column 'age'; known: path, label, split, group, licence, consent"),
+        ("path,age\na,b\n", "unknown column 'age'; known: path, label, votes, split, fold, group, caption, licence"),
         ("path,label\n,b\n", "row 1 has no path"),
         ("path,label\na,b\na,c\n", "path 'a' is there twice, again in row 2: keep one"),
         ("path,label,label\na,b,c\n", "a column is there twice"),
-        ("path,label\na,3\n", "row 1 has the label '3': give names, never numbers"),
+        ("path,label\na,3\n", "row 1: the label '3': give names, never numbers"),
         ("", "is neither CSV in UTF-8 with a header nor Parquet"),
     ],
 )

@@ -55,13 +55,13 @@ def test_one_file_is_a_source_too(folder: Path) -> None:
 def test_unchanged_files_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, memory = list_source(folder, {})
     read: list[str] = []
-    hash_file = sources._hash
+    hash_of = sources.hash_file
 
     def note(path: Path) -> str:
         read.append(path.name)
-        return hash_file(path)
+        return hash_of(path)
 
-    monkeypatch.setattr(sources, "_hash", note)
+    monkeypatch.setattr(sources, "hash_file", note)
     (folder / "c.mov").write_bytes(b"six")
     second, _ = list_source(folder, memory)
     assert read == ["c.mov"]
