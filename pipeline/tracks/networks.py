@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from pipeline.tracks.crop import crop
@@ -75,6 +74,8 @@ class Network:
         """
         # One thread: videos are what runs side by side.
         with _quietly():
+            from ai_edge_litert.interpreter import Interpreter  # a training needs names from here, and no runtime
+
             self._interpreter = Interpreter(model_content=model, num_threads=1)
             self._interpreter.allocate_tensors()
         (self._input,) = (details["index"] for details in self._interpreter.get_input_details())
