@@ -59,7 +59,7 @@ def test_a_list_of_the_test_set_makes_clips_of_its_videos(tmp_path: Path) -> Non
     listing = affwild2.read(tree.write_affwild2(tmp_path, test_list=True))
     tested = [clip for clip in listing.clips if clip.split == "test"]
     assert [clip.name for clip in tested] == sorted(tree.TESTED)
-    assert all(clip.label is clip.votes is None and clip.path for clip in tested)
+    assert all(clip.label is None and clip.votes is None and clip.path for clip in tested)
     assert told(listing) == []
     assert len(listing.annotation_files) == 7
 
