@@ -32,6 +32,22 @@ Config = Annotated[Path | None, typer.Option(help="A train.toml, as for `facescr
 Snapshot = Annotated[int | None, typer.Option(help="The snapshot to train from; by default the newest.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; auto: a GPU where there is one.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write every figure here.")]
+Protocol = Annotated[
+    str | None, typer.Option(help="A protocol that the corpus holds, such as dfew: train and judge its folds.")
+]
+Fold = Annotated[str, typer.Option(help="Which folds of the protocol: all, or names with commas between.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        "--protocols",
+        help="Folds as their source made them (official), divided anew by person or film (identity), or both; by "
+        "default both, where it is known who is in the videos and some are on both sides.",
+    ),
+]
+BesidePublished = Annotated[
+    bool, typer.Option("--beside-published", help="Also print what others have published of this protocol.")
+]
 
 
 def evaluate(
@@ -120,19 +136,24 @@ def compare(
 
 
 def crossval(
-    folds: Annotated[Path, typer.Option(help="A CSV or Parquet table of folds, or DFEW's folder EmoLabel_DataSplit.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs: a new one, or one to go on with.")],
+    folds: Annotated[
+        Path | None, typer.Option(help="A CSV or Parquet table of folds, or DFEW's folder EmoLabel_DataSplit.")
+    ] = None,
+    protocol: Protocol = None,
+    fold: Fold = "all",
     root: Corpus = str(DEFAULT_ROOT),
     config: Config = None,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between; each fold is trained with each.")] = "0",
-    protocols: Annotated[
-        str | None,
-        typer.Option(help="official, identity or both; by default both, where it is known who is in the videos."),
-    ] = None,
+    by: By = None,
+    beside_published: BesidePublished = False,
     snapshot: Snapshot = None,
     device: Device = None,
 ) -> None:
     """Train and judge every fold of a cross-validation, and print the table: mean of the folds, ±, by label.
+
+    Folds are those of a protocol that the corpus holds (--protocol; `facescribe train --protocol` is the same with one
+    seed), or those of a file (--folds).
 
     A table of folds has the columns path or video_id, fold, split (train, validation, test), and label if the corpus
     has none; without split, fold is the one that a video is tested in. DFEW's own lists are taken as they come, its
@@ -140,36 +161,79 @@ def crossval(
 
     Interrupted, the same command goes on; finished runs are taken over.
 
-        facescribe crossval --root data/dfew --folds DFEW/EmoLabel_DataSplit --out runs/dfew
+        facescribe crossval --root data/dfew --protocol dfew --out runs/dfew --seeds 0,1,2
 
-        facescribe crossval --root data/corpus --folds folds.csv --out runs/folds --seeds 0,1,2 --config train.toml
+        facescribe crossval --root data/corpus --folds DFEW/EmoLabel_DataSplit --out runs/dfew
+
+        facescribe crossval --root data/corpus --folds folds.csv --out runs/folds --config train.toml
     """
+    if (folds is None) == (protocol is None):
+        raise typer.BadParameter("give either --protocol NAME or --folds FILE", param_hint="--protocol")
+    cross_validate(
+        root,
+        out,
+        _file(config, device),
+        source=str(protocol) if folds is None else folds,
+        fold=fold,
+        seeds=_seeds(seeds),
+        by=by,
+        beside_published=beside_published,
+        snapshot=snapshot,
+    )
+
+
+def cross_validate(
+    root: str,
+    out: Path,
+    file: TrainFile,
+    *,
+    source: Path | str,
+    fold: str,
+    seeds: Sequence[int],
+    by: str | None,
+    beside_published: bool,
+    snapshot: int | None,
+) -> None:
+    """Train, judge and tell the folds of a file (a Path), or of a protocol that the corpus holds (its name)."""
     from flows.audit import print_panels
     from flows.console import console
+    from pipeline.inspection.corpus import Corpus
     from pipeline.training.clips import list_clips
     from pipeline.training.crossval import PAGE, in_words, panels_of
-    from pipeline.training.crossval import crossval as cross_validate
-    from pipeline.training.folds import PROTOCOLS, match_folds, read_folds
+    from pipeline.training.crossval import crossval as cross_validate_folds
+    from pipeline.training.folds import DIVISIONS, match_folds, read_folds
+    from pipeline.training.protocols import match_protocol
+    from pipeline.training.published import panel_of_published
 
-    file = _file(config, device)
-    numbers = _seeds(seeds)
-    names = None if protocols in (None, "both") else [name for name in PROTOCOLS if name == protocols]
-    if names == []:
-        raise typer.BadParameter(f"no {protocols!r}; there are: official, identity, both", param_hint="--protocols")
-    if protocols == "both":
-        names = list(PROTOCOLS)
-    read = read_folds(folds)
+    divisions = None if by is None else list(DIVISIONS) if by == "both" else [name for name in DIVISIONS if name == by]
+    if divisions == []:
+        raise typer.BadParameter(f"no {by!r}; there are: {', '.join(DIVISIONS)}, both", param_hint="--by")
+    if beside_published and isinstance(source, Path):
+        raise typer.BadParameter("figures are published of protocols: give --protocol", param_hint="--beside-published")
+    only = None if fold == "all" else _names(fold)
+    beside = [panel_of_published(str(source))] if beside_published else []
+    read = read_folds(source) if isinstance(source, Path) else None
     with told():
-        matched = match_folds(read, list_clips(root, snapshot=snapshot))
+        corpus = Corpus(root, snapshot)
+        clips = list_clips(corpus)
+        matched = match_protocol(str(source), corpus, clips) if read is None else match_folds(read, clips)
         for line in matched.missing_in_words():
             _say(line)
         with _series() as listen:
-            found = cross_validate(
-                matched, folds, out, file.train, file.resources, seeds=numbers, protocols=names, listen=listen
+            found = cross_validate_folds(
+                matched,
+                out,
+                file.train,
+                file.resources,
+                seeds=seeds,
+                divisions=divisions,
+                only=only,
+                beside=beside,
+                listen=listen,
             )
     for line in in_words(found):
         _say(line)
-    print_panels(panels_of(found))
+    print_panels([*panels_of(found), *beside])
     console.print(f"page: {(out / PAGE).resolve()}", highlight=False, soft_wrap=True)
 
 

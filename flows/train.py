@@ -14,6 +14,7 @@ import typer
 
 from flows.building import DEFAULT_ROOT
 from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
+from flows.evaluating import BesidePublished, By, Fold, Protocol, cross_validate
 
 if TYPE_CHECKING:
     from pipeline.training.config import TrainFile
@@ -36,6 +37,10 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the config's.")] = None,
     snapshot: Annotated[int | None, typer.Option(help="The snapshot to train from; by default the newest.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; auto: a GPU where there is one.")] = None,
+    protocol: Protocol = None,
+    fold: Fold = "all",
+    by: By = None,
+    beside_published: BesidePublished = False,
 ) -> None:
     """Train a network on a snapshot, or go on with a training that was interrupted: the same command does both.
 
@@ -48,6 +53,14 @@ def train(
         facescribe train --root data/corpus --out runs/seed1 --config train.toml --seed 1
 
         torchrun --nproc-per-node 2 -m flows train --root data/corpus --out runs/two_gpus
+
+    With --protocol it trains and judges every fold of a protocol that the corpus holds, and prints the table that
+    papers print: mean of the folds and deviation, by label, with the official folds and such by identity side by side.
+    Folds may be trained one at a time; `--fold all` takes over what is there. Several seeds: `facescribe crossval`.
+
+        facescribe train --root data/dfew --protocol dfew --fold all --out runs/dfew
+
+        facescribe train --root data/dfew --protocol dfew --fold 3 --by official --out runs/dfew --device cuda:1
 
     Ctrl-C saves first. To watch: `tensorboard --logdir runs`. Then: `facescribe evaluate runs/first`.
 
@@ -62,8 +75,23 @@ def train(
     from pipeline.training.config import load_train_file
 
     is_first = os.environ.get("RANK", "0") == "0"
+    if protocol is None and (fold != "all" or by is not None or beside_published):
+        raise typer.BadParameter("--fold, --by and --beside-published need --protocol NAME", param_hint="--protocol")
     try:
         file = load_train_file(config)
+        if protocol is not None:
+            cross_validate(
+                root,
+                out,
+                _with_options(file, None, device),  # the seed of the folds is the config's, whatever is trained with
+                source=protocol,
+                fold=fold,
+                seeds=[file.train.seed if seed is None else seed],
+                by=by,
+                beside_published=beside_published,
+                snapshot=snapshot,
+            )
+            return
         _train(root, out, _with_options(file, seed, device), snapshot, is_first=is_first)
     except KeyboardInterrupt:
         fail(f"ended at once; the same command goes on from the last checkpoint in {out}", INTERRUPTED)

@@ -41,6 +41,8 @@ def write_training_corpus(
     buckets: int = 2,
     without_text: Sequence[str] = (),
     video_columns: Mapping[str, Mapping[str, Any]] | None = None,
+    without_clips: Sequence[str] = (),
+    unopened: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Snapshot:
     """Write a corpus of one video per person and label, each with `clips_of_each` clips, and commit its snapshot.
 
@@ -61,8 +63,12 @@ def write_training_corpus(
             if path not in without_text:
                 tables["drafts"].append(track | {"text": f"Draft. {TEXTS[label]}"})
                 tables["descriptions"].append(track | {"text_version": 1, "text": TEXTS[label], "status": "refined"})
-            for number in range(clips_of_each):
+            for number in range(0 if path in without_clips else clips_of_each):
                 tables["motion"].append(motion_row(track, person, label, number))
+    for path, said in (unopened or {}).items():
+        video_id = hashlib.sha256(path.encode()).hexdigest()[:32]
+        tables = rows.setdefault(store.bucket_of(video_id), {name: [] for name in TABLES})
+        tables["sources"].append({"video_id": video_id, "path": path, **said})
     receipts = []
     for bucket, tables in sorted(rows.items()):
         files = {}

@@ -73,7 +73,7 @@ class Corpus:
         tracks = None if of_tracks is None else pa.array(sorted(of_tracks), pa.string())
         parts = []
         for file in self.snapshot.files(table):
-            part = self.store.read(file, wanted).select(wanted).cast(empty.schema)
+            part = _with_new_columns(self.store.read(file, wanted), empty.schema).select(wanted).cast(empty.schema)
             parts.append(part if tracks is None else part.filter(pc.is_in(part["track_id"], tracks)))
         rows = pa.concat_tables([empty, *parts])
         return rows.sort_by([(name, "ascending") for name in declared.primary_key]).select(names)
@@ -210,6 +210,14 @@ class Corpus:
     def _frame(self, table: str) -> pd.DataFrame:
         shown = [field.name for field in _table(table).columns if field.name not in LONG_COLUMNS]
         return pd.DataFrame(self.arrow(table, shown).to_pandas())
+
+
+def _with_new_columns(part: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A part of an older version of its table, with null in the columns that have come since."""
+    for field in schema:
+        if field.nullable and field.name not in part.column_names:
+            part = part.append_column(field, pa.nulls(len(part), field.type))
+    return part
 
 
 def _table(name: str) -> Table:

@@ -22,12 +22,12 @@ from pipeline.training.checkpoint import appearing_whole
 from pipeline.training.compare import FLAT, Comparison, OverSeeds, compare, is_flat, over_seeds
 from pipeline.training.config import TrainConfig, TrainResources
 from pipeline.training.folds import (
-    PROTOCOLS,
+    DIVISIONS,
+    Division,
     Fold,
     FoldError,
     FoldSplit,
     Matched,
-    Protocol,
     identity_folds,
     split_of_fold,
 )
@@ -71,10 +71,10 @@ class FoldResult(_Frozen):
     num_shared_test: int
 
 
-class ProtocolResult(_Frozen):
-    """All folds of one protocol."""
+class DivisionResult(_Frozen):
+    """All folds of one division: as their source made them, or by identity."""
 
-    protocol: Protocol
+    division: Division
     folds: list[FoldResult]
     uar: Spread
     """Over the folds, each the mean of its seeds."""
@@ -96,9 +96,9 @@ class CrossValidation(_Frozen):
     snapshot: int
     source: str
     seeds: list[int]
-    protocols: list[ProtocolResult]
+    divisions: list[DivisionResult]
     not_run: dict[str, str]
-    """Protocols that could not be run, and why."""
+    """Divisions that could not be run, and why."""
     identity_less_official: Comparison | None
     missing: list[str]
     """A line for each fold that lacks videos."""
@@ -109,81 +109,116 @@ class CrossValidation(_Frozen):
 
 def crossval(
     matched: Matched,
-    source: Path,
     out: Path,
     config: TrainConfig,
     resources: TrainResources,
     *,
     seeds: Sequence[int] = (0,),
-    protocols: Sequence[Protocol] | None = None,
+    divisions: Sequence[Division] | None = None,
+    only: Sequence[str] | None = None,
+    beside: Sequence[Panel] = (),
     listen: Listener = quiet,
 ) -> CrossValidation:
-    """Train and judge each fold with each seed under each protocol, and write the table, a page and Markdown to `out`.
+    """Train and judge each fold with each seed under each division, and write the table, a page and Markdown to `out`.
 
-    `protocols`: by default both, or the official one alone where it is not known who is in the videos. Runs that are
-    there already are taken over.
+    Runs that are there already are taken over, so that folds may be trained one at a time and told together at the end.
+
+    Args:
+        divisions: by default both; the official one alone where it is not known who is in the videos, or where its
+            folds share nobody anyway.
+        only: names of folds; by default all. Labels and folds by identity are those of all folds in any case.
+        beside: further tables for the page, such as figures that others published.
 
     Raises:
         SeriesError: no seed, or a run of another split in its folder.
-        FoldError: folds by identity were asked for and cannot be made.
+        FoldError: a fold that is not there, or folds by identity were asked for and cannot be made.
         TrainingError, RunError, …: as `fit` does.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeriesError(f"seeds are {', '.join(map(str, seeds)) or 'none'}: give different ones")
-    splits, not_run = _splits(matched, config, protocols)
+    if only is not None and (not only or len(set(only)) < len(only)):
+        raise SeriesError(f"folds are {', '.join(only) or 'none'}: give different ones")
+    told = matched if only is None else matched.of_folds(only)
+    splits, not_run = _splits(matched, config, divisions, [fold.name for fold in told.folds])
     tasks = [
         Task(
-            name=f"{protocol}, fold {one.name}, seed {seed}",
-            path=out / protocol / f"fold-{one.name}" / f"seed-{seed}",
-            config=_config(config, protocol, matched, seed),
+            name=f"{division}, fold {one.name}, seed {seed}",
+            path=out / division / f"fold-{one.name}" / f"seed-{seed}",
+            config=_config(config, division, matched, seed),
             clips=matched.clips,
             split=one.plan,
             place=Place(fold=one.name),
             controls=("none",),
         )
         for seed in seeds
-        for protocol, folds in splits.items()
+        for division, folds in splits.items()
         for one in folds
     ]
     trained = {
         task.path: train_and_judge(task, number, len(tasks), resources, listen)
         for number, task in enumerate(tasks, start=1)
     }
-    scored: dict[Protocol, dict[str, list[Scored]]] = {
-        protocol: {
-            one.name: [_scored(trained[out / protocol / f"fold-{one.name}" / f"seed-{seed}"]) for seed in seeds]
+    scored: dict[Division, dict[str, list[Scored]]] = {
+        division: {
+            one.name: [_scored(trained[out / division / f"fold-{one.name}" / f"seed-{seed}"]) for seed in seeds]
             for one in folds
         }
-        for protocol, folds in splits.items()
+        for division, folds in splits.items()
     }
-    result = _table(matched, source, seeds, splits, scored, not_run)
-    write(result, scored, seeds, out)
+    result = _table(told, seeds, splits, scored, not_run)
+    write(result, scored, seeds, out, beside)
     return result
 
 
 def _splits(
-    matched: Matched, config: TrainConfig, protocols: Sequence[Protocol] | None
-) -> tuple[dict[Protocol, list[FoldSplit]], dict[str, str]]:
-    splits: dict[Protocol, list[FoldSplit]] = {}
+    matched: Matched, config: TrainConfig, divisions: Sequence[Division] | None, names: Sequence[str]
+) -> tuple[dict[Division, list[FoldSplit]], dict[str, str]]:
+    splits: dict[Division, list[FoldSplit]] = {}
     not_run: dict[str, str] = {}
-    for protocol in protocols or PROTOCOLS:
-        try:
-            folds: Sequence[Fold] = matched.folds if protocol == "official" else identity_folds(matched, config.seed)
-        except FoldError as error:
-            if protocols:
-                raise
-            not_run[protocol] = str(error)
+    for division in divisions or DIVISIONS:
+        if not divisions and division == "identity" and _shares_nobody(matched):
+            not_run[division] = "nobody is on both sides of a fold as its source made it"
             continue
-        splits[protocol] = [
-            split_of_fold(matched, fold, config.split, config.seed, labels=config.labels) for fold in folds
+        try:
+            folds = matched.folds if division == "official" else _by_identity(matched, config, names)
+        except FoldError as error:
+            if divisions:
+                raise
+            not_run[division] = str(error)
+            continue
+        splits[division] = [
+            split_of_fold(matched, fold, config.split, config.seed, labels=config.labels)
+            for fold in folds
+            if fold.name in names
         ]
     return splits, not_run
 
 
-def _config(config: TrainConfig, protocol: Protocol, matched: Matched, seed: int) -> TrainConfig:
-    """All folds learn the same labels, so that their probabilities are of the same; run.json says the protocol."""
+def _by_identity(matched: Matched, config: TrainConfig, names: Sequence[str]) -> Sequence[Fold]:
+    if not matched.identity:
+        return identity_folds(matched, config.seed)
+    if lacking := [name for name in names if name not in {fold.name for fold in matched.identity}]:
+        raise FoldError(f"{matched.source} has no fold {lacking[0]} by identity")
+    return matched.identity
+
+
+def _shares_nobody(matched: Matched) -> bool:
+    """Whether it is known of every video who is in it, and no fold has anybody in train and in test."""
+    group = dict(
+        zip(matched.clips.table["video_id"].to_pylist(), matched.clips.table["group"].to_pylist(), strict=True)
+    )
+    for fold in matched.folds:
+        tested = {group[video] for video in fold.of_part("test")}
+        learnt = {group[video] for video in fold.entries.keys() - fold.of_part("test")}
+        if None in tested | learnt or tested & learnt:
+            return False
+    return True
+
+
+def _config(config: TrainConfig, division: Division, matched: Matched, seed: int) -> TrainConfig:
+    """All folds learn the same labels, so that their probabilities are of the same; run.json says the division."""
     labels = config.labels or tuple(sorted(set(matched.clips.table["label"].to_pylist()) - {None}))
-    split = config.split.model_copy(update={"by": protocol})
+    split = config.split.model_copy(update={"by": division})
     return config.model_copy(update={"labels": labels, "split": split, "seed": seed})
 
 
@@ -193,15 +228,14 @@ def _scored(one: Trained) -> Scored:
 
 def _table(
     matched: Matched,
-    source: Path,
     seeds: Sequence[int],
-    splits: Mapping[Protocol, Sequence[FoldSplit]],
-    scored: Mapping[Protocol, Mapping[str, Sequence[Scored]]],
+    splits: Mapping[Division, Sequence[FoldSplit]],
+    scored: Mapping[Division, Mapping[str, Sequence[Scored]]],
     not_run: Mapping[str, str],
 ) -> CrossValidation:
     pooled = {
-        protocol: [together([runs[place] for runs in folds.values()]) for place in range(len(seeds))]
-        for protocol, folds in scored.items()
+        division: [together([runs[place] for runs in folds.values()]) for place in range(len(seeds))]
+        for division, folds in scored.items()
     }
     first = next(iter(pooled.values()))[0]
     both = "official" in pooled and "identity" in pooled
@@ -209,10 +243,10 @@ def _table(
     return CrossValidation(
         corpus=matched.clips.corpus,
         snapshot=matched.clips.snapshot,
-        source=str(source),
+        source=matched.source,
         seeds=list(seeds),
-        protocols=[
-            _protocol(matched, protocol, splits[protocol], scored[protocol], runs) for protocol, runs in pooled.items()
+        divisions=[
+            _division(matched, division, splits[division], scored[division], runs) for division, runs in pooled.items()
         ],
         not_run=dict(not_run),
         identity_less_official=compare(pooled["identity"], pooled["official"]) if is_same else None,
@@ -223,13 +257,13 @@ def _table(
     )
 
 
-def _protocol(
+def _division(
     matched: Matched,
-    protocol: Protocol,
+    division: Division,
     splits: Sequence[FoldSplit],
     scored: Mapping[str, Sequence[Scored]],
     pooled: Sequence[Scored],
-) -> ProtocolResult:
+) -> DivisionResult:
     # Missing videos are of the official folds; a fold by identity cannot know which it would have tested.
     missing = {name: [one for one in lost.values() if one.part == "test"] for name, lost in matched.missing.items()}
     lost = Counter(one.label for one in matched.lost.values() if one.part == "test")
@@ -243,7 +277,7 @@ def _protocol(
             num_train=_videos(one, "train"),
             num_validation=_videos(one, "validation"),
             num_test=_videos(one, "test"),
-            num_missing_test=len(missing.get(one.name, [])) if protocol == "official" else 0,
+            num_missing_test=len(missing.get(one.name, [])) if division == "official" else 0,
             num_shared_groups=one.num_shared_groups,
             num_shared_test=one.num_shared_test,
         )
@@ -260,8 +294,8 @@ def _protocol(
         for label in labels
         if (values := [one.recalls[label] for one in means.values() if label in one.recalls])
     }
-    return ProtocolResult(
-        protocol=protocol,
+    return DivisionResult(
+        division=division,
         folds=folds,
         uar=spread([one.uar for one in folds]),
         war=spread([one.war for one in folds]),
@@ -283,23 +317,27 @@ def _videos(split: FoldSplit, part: str) -> int:
 
 
 def write(
-    result: CrossValidation, scored: Mapping[Protocol, Mapping[str, Sequence[Scored]]], seeds: Sequence[int], out: Path
+    result: CrossValidation,
+    scored: Mapping[Division, Mapping[str, Sequence[Scored]]],
+    seeds: Sequence[int],
+    out: Path,
+    beside: Sequence[Panel] = (),
 ) -> None:
     """Write the table of runs, the page and the Markdown. Raises OSError."""
-    panels = panels_of(result)
-    title = f"Cross-validation of {result.source}"
+    panels = [*panels_of(result), *beside]
+    title = f"Folds of {result.source}"
     write_page(out / PAGE, title, lead_of(result), in_words(result), panels)
     with whole_file(out / MARKDOWN) as file:
         said = "\n".join(f"- {line}" for line in in_words(result))
         file.write(f"# {title}\n\n{lead_of(result)}\n\n{said}\n\n{markdown_of(panels)}")
     rows: list[dict[str, Any]] = []
-    for protocol, folds in scored.items():
+    for division, folds in scored.items():
         for fold, runs in folds.items():
             for seed, run in zip(seeds, runs, strict=True):
                 own = over_seeds([run], num_draws=1)
                 rows.append(
                     {
-                        "protocol": protocol,
+                        "division": division,
                         "fold": fold,
                         "seed": seed,
                         "num_videos": len(run.video_ids),
@@ -316,25 +354,36 @@ def write(
 def lead_of(result: CrossValidation) -> str:
     """What was trained on what."""
     seeds = ", ".join(map(str, result.seeds))
-    return f"Snapshot {result.snapshot} of {result.corpus}; seed{'s' if len(result.seeds) > 1 else ''} {seeds}."
+    folds = ", ".join(one.fold for one in result.divisions[0].folds)
+    return (
+        f"Snapshot {result.snapshot} of {result.corpus}; fold{_s(result.divisions[0].folds)} {folds}; "
+        f"seed{_s(result.seeds)} {seeds}."
+    )
+
+
+def _s(listed: Sequence[Any]) -> str:
+    return "" if len(listed) == 1 else "s"
 
 
 def in_words(result: CrossValidation) -> list[str]:
     """What must be known before the table is believed."""
+    between = "± is the deviation between folds."
+    if len(result.divisions[0].folds) == 1:
+        between = "One fold: nothing is known of the deviation between folds."
     lines = [
         "Each run gives the weights of its last epoch, or those of its config's choice on validation videos, which "
-        "were carved from train; no test video was asked before.",
-        "± is the deviation between folds. Pooled figures are of all test videos together, with intervals of 95 % from "
+        "were carved from train unless the folds have such a part of their own; no test video was asked before.",
+        f"{between} Pooled figures are of all test videos together, with intervals of 95 % from "
         f"a bootstrap that draws by {result.drawn_by} ({result.num_clusters}) and by seed.",
     ]
-    if any(is_flat(one.pooled) for one in result.protocols):
+    if any(is_flat(one.pooled) for one in result.divisions):
         lines.append(FLAT)
-    for one in result.protocols:
+    for one in result.divisions:
         shared = sum(fold.num_shared_test for fold in one.folds)
         tested = sum(fold.num_test for fold in one.folds)
         if shared:
             lines.append(
-                f"ATTENTION: in the {one.protocol} folds {shared} of {tested} test videos are of people or films that "
+                f"ATTENTION: in the {one.division} folds {shared} of {tested} test videos are of people or films that "
                 "are in train too: their figures are rather too good."
             )
     compared = result.identity_less_official
@@ -346,38 +395,38 @@ def in_words(result: CrossValidation) -> list[str]:
     lines += [f"ATTENTION: {line}" for line in result.missing]
     if result.num_unlisted:
         lines.append(f"{result.num_unlisted} videos of the corpus are in no fold: they took no part.")
-    lines += [f"Not run, {PROTOCOLS[name]}: {why}" for name, why in result.not_run.items()]  # type: ignore[index]
+    lines += [f"Not run, {DIVISIONS[name]}: {why}" for name, why in result.not_run.items()]  # type: ignore[index]
     return lines
 
 
 def panels_of(result: CrossValidation) -> list[Panel]:
-    """Protocols side by side, then folds, then labels."""
-    panels = [_of_protocols(result)]
-    for one in result.protocols:
+    """Divisions side by side, then folds, then labels."""
+    panels = [_of_divisions(result)]
+    for one in result.divisions:
         panels.append(_of_folds(one))
     panels.append(_of_labels(result))
     return panels
 
 
-def _of_protocols(result: CrossValidation) -> Panel:
+def _of_divisions(result: CrossValidation) -> Panel:
     rows: list[tuple[Cell, ...]] = [
         (
-            one.protocol,
-            PROTOCOLS[one.protocol],
+            one.division,
+            DIVISIONS[one.division],
             str(one.uar),
             str(one.war),
             estimate_gauge(one.pooled.uar),
             estimate_gauge(one.pooled.war),
             f"{one.uar_if_missing_wrong:.3f}, {one.war_if_missing_wrong:.3f}",
         )
-        for one in result.protocols
+        for one in result.divisions
     ]
     columns = ("folds", "what they are", "UAR, mean of folds", "WAR, mean of folds", "UAR, pooled", "WAR, pooled")
     meaning = "The last column counts every test video that the corpus lacks as wrong: UAR, WAR."
-    return Panel("protocols", "Mean of the folds", meaning, (*columns, "if missing were wrong"), rows)
+    return Panel("divisions", "Mean of the folds", meaning, (*columns, "if missing were wrong"), rows)
 
 
-def _of_folds(one: ProtocolResult) -> Panel:
+def _of_folds(one: DivisionResult) -> Panel:
     rows: list[tuple[Cell, ...]] = [
         (
             fold.fold,
@@ -403,15 +452,15 @@ def _of_folds(one: ProtocolResult) -> Panel:
         "missing of test",
         "groups on both sides",
     )
-    return Panel(f"folds {one.protocol}", f"Folds: {one.protocol}", "Numbers are videos.", columns, rows)
+    return Panel(f"folds {one.division}", f"Folds: {one.division}", "Numbers are videos.", columns, rows)
 
 
 def _of_labels(result: CrossValidation) -> Panel:
     rows: list[tuple[Cell, ...]] = []
-    for one in result.protocols:
+    for one in result.divisions:
         for found in one.recalls:
             over = one.recalls_over_folds.get(found.label)
-            rows.append((one.protocol, found.label, "" if over is None else str(over), recall_gauge(found)))
+            rows.append((one.division, found.label, "" if over is None else str(over), recall_gauge(found)))
     return Panel(
         "labels",
         "Recall by label",

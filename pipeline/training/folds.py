@@ -1,5 +1,7 @@
 """Folds of a cross-validation: read from a table or from DFEW's own lists, matched with the clips of a corpus.
 
+Those of a protocol that lies in the corpus itself are read by protocols.py.
+
 Nothing is dropped in silence: a video that a fold names and the corpus lacks is listed, and so is one whose label is
 another there. `official` folds are as their source made them, people on both sides included, which is counted;
 `identity` folds divide the same videos anew, by group.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -28,8 +30,8 @@ from pipeline.videos.label_names import DFEW_LABELS, label_name
 SHOWN = 3
 """Names that an error gives."""
 
-Protocol = Literal["official", "identity"]
-PROTOCOLS: Mapping[Protocol, str] = {
+Division = Literal["official", "identity"]
+DIVISIONS: Mapping[Division, str] = {
     "official": "folds as their source made them",
     "identity": "the same videos divided anew, no person or film on both sides",
 }
@@ -206,6 +208,8 @@ def _name_of(path: str) -> str:
 class Matched:
     """Folds over the videos of a clip list, and what did not match."""
 
+    source: str
+    """The file, folder or protocol that the folds are of."""
     clips: ClipList
     """With labels of the folds where the corpus has none."""
     folds: tuple[Fold, ...]
@@ -213,6 +217,23 @@ class Matched:
     """By fold: what it names and the corpus has no training clip of."""
     num_unlisted: int
     """Videos with clips that no fold names: they take no part."""
+    identity: tuple[Fold, ...] = ()
+    """Folds by identity that the source brings itself; without them `identity_folds` makes some."""
+
+    def of_folds(self, names: Collection[str]) -> Matched:
+        """These folds alone, of all that there are. The labels stay those of all folds.
+
+        Raises:
+            FoldError: there is no fold of a name.
+        """
+        there = [fold.name for fold in self.folds]
+        if unknown := [name for name in names if name not in there]:
+            raise FoldError(f"{self.source} has no fold {unknown[0]!r}; there are: {', '.join(there)}")
+        return replace(
+            self,
+            folds=tuple(fold for fold in self.folds if fold.name in names),
+            missing={name: lost for name, lost in self.missing.items() if name in names},
+        )
 
     @property
     def lost(self) -> dict[str, Entry]:
@@ -225,9 +246,9 @@ class Matched:
         if not (lost := self.lost):
             return []
         tested = {fold: sum(entry.part == "test" for entry in own.values()) for fold, own in self.missing.items()}
-        counted = ", ".join(f"fold {fold} {number}" for fold, number in tested.items() if number)
+        counted = ", ".join(f"{number} of fold {fold}" for fold, number in tested.items() if number)
         return [
-            f"{len(lost)} videos that the folds name have no training clip in the corpus: {_some(lost)}. Test videos "
+            f"{len(lost)} videos that the folds name have no training clip in the corpus: {some(lost)}. Test videos "
             f"among them: {counted or 'none'}. `facescribe show rejects` says why a video gave none."
         ]
 
@@ -256,11 +277,15 @@ def match_folds(folds: Folds, clips: ClipList) -> Matched:
         first = next(iter(folds.folds[0].entries))
         raise FoldError(
             f"none of the videos of {folds.source} has a training clip in snapshot {clips.snapshot} of {clips.corpus}: "
-            f"the folds name them by {folds.key}, such as {first!r}, the corpus has {_some([r['path'] for r in rows])}"
+            f"the folds name them by {folds.key}, such as {first!r}, the corpus has {some([r['path'] for r in rows])}"
         )
     listed = {video for fold in matched for video in fold.entries}
+    labels = labels_of(
+        str(folds.source), matched, videos, "add a column `label` to the folds, or build with --annotations"
+    )
     return Matched(
-        clips=_labelled(clips, _labels(folds, matched, videos)),
+        source=str(folds.source),
+        clips=labelled(clips, labels),
         folds=tuple(matched),
         missing=missing,
         num_unlisted=len(videos.keys() - listed),
@@ -292,7 +317,7 @@ def _finder(folds: Folds, videos: Mapping[str, Mapping[str, Any]]) -> Any:
         if len(fitting) > 1:
             paths = sorted(videos[video]["path"] for video in fitting)
             raise FoldError(
-                f"{folds.source}: {key!r} fits {len(fitting)} videos of the corpus ({_some(paths)}): give the folds as "
+                f"{folds.source}: {key!r} fits {len(fitting)} videos of the corpus ({some(paths)}): give the folds as "
                 "a table with video_id, or build a corpus of this source alone"
             )
         return next(iter(fitting), None)
@@ -300,7 +325,14 @@ def _finder(folds: Folds, videos: Mapping[str, Mapping[str, Any]]) -> Any:
     return found
 
 
-def _labels(folds: Folds, matched: Sequence[Fold], videos: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def labels_of(
+    source: str, matched: Sequence[Fold], videos: Mapping[str, Mapping[str, Any]], otherwise: str
+) -> dict[str, str]:
+    """The label of each video that a fold names: the fold's, or else the corpus'.
+
+    Raises:
+        FoldError: a video has a label nowhere, and then `otherwise` says what to do; or two that disagree.
+    """
     labels: dict[str, str] = {}
     for fold in matched:
         for video, entry in fold.entries.items():
@@ -308,20 +340,19 @@ def _labels(folds: Folds, matched: Sequence[Fold], videos: Mapping[str, Mapping[
             said = entry.label or labels.get(video) or (label_name(own) if own else None)
             if said is None:
                 raise FoldError(
-                    f"video {videos[video]['path']} has a label neither in {folds.source} nor in the corpus: add a "
-                    "column `label` to the folds, or build with --annotations"
+                    f"video {videos[video]['path']} has a label neither in {source} nor in the corpus: {otherwise}"
                 )
             for where, other in (("the corpus", own), ("another fold", labels.get(video))):
                 if other and label_name(other) != said:
                     raise FoldError(
-                        f"video {videos[video]['path']} is {said!r} in fold {fold.name} of {folds.source} and "
+                        f"video {videos[video]['path']} is {said!r} in fold {fold.name} of {source} and "
                         f"{other!r} in {where}: which is right? Mend the annotations or the folds"
                     )
             labels[video] = said
     return labels
 
 
-def _labelled(clips: ClipList, labels: Mapping[str, str]) -> ClipList:
+def labelled(clips: ClipList, labels: Mapping[str, str]) -> ClipList:
     """The clips with these labels, and no label for a video that no fold names."""
     column = pa.array([labels.get(video) for video in clips.table["video_id"].to_pylist()], pa.string())
     place = clips.table.column_names.index("label")
@@ -352,9 +383,16 @@ def split_of_fold(
     leave out clips of any other.
 
     Raises:
+        FoldError: train or test has no video with a clip.
         TrainingError: train lacks a class, or validation would take all of one.
         LabelLeakError: a text that was written with the label in view would be outside of train.
     """
+    for part in ("train", "test"):
+        if not fold.of_part(part):
+            raise FoldError(
+                f"fold {fold.name} of {matched.source} has no {part} video with a training clip in snapshot "
+                f"{matched.clips.snapshot} of {matched.clips.corpus}: `facescribe status` says what was refused and why"
+            )
     table = matched.clips.table.filter(
         pc.is_in(matched.clips.table["video_id"], pa.array(sorted(fold.entries), pa.string()))
     )
@@ -449,6 +487,7 @@ def _by_group(videos: Sequence[Mapping[str, Any]], shares: Mapping[str, float], 
     return places
 
 
-def _some(names: Any) -> str:
+def some(names: Any) -> str:
+    """The first names, and whether there are more."""
     listed = list(dict.fromkeys(names))
     return ", ".join(map(repr, listed[:SHOWN])) + (", …" if len(listed) > SHOWN else "")

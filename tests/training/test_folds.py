@@ -172,7 +172,7 @@ def test_what_the_corpus_lacks_is_listed_and_what_no_fold_names_is_counted(tmp_p
     matched = match_folds(read_folds(dfew(tmp_path)), clips)
     assert matched.num_unlisted == 1
     assert matched.missing_in_words() == [
-        "1 videos that the folds name have no training clip in the corpus: '4'. Test videos among them: fold 1 1. "
+        "1 videos that the folds name have no training clip in the corpus: '4'. Test videos among them: 1 of fold 1. "
         "`facescribe show rejects` says why a video gave none."
     ]
     assert matched.lost == {"4": Entry("test", "happiness")}
@@ -254,7 +254,7 @@ def test_without_groups_there_are_no_folds_by_identity_and_it_says_so() -> None:
         table.set_column(table.column_names.index("group"), "group", pa.nulls(40, pa.string())), "corpus", 3
     )
     with pytest.raises(FoldError, match="40 of 40 videos have no group, the first is .* Give groups"):
-        identity_folds(Matched(bare, matched.folds, {}, 0), seed=0)
+        identity_folds(Matched("folds", bare, matched.folds, {}, 0), seed=0)
 
 
 @settings(max_examples=25, deadline=None)

@@ -197,9 +197,9 @@ def test_a_cross_validation_tells_official_folds_and_folds_by_identity_side_by_s
     path = fold_table(tmp_path / "folds.csv", ghost=True)
     matched = match_folds(read_folds(path), clips)
     heard = Heard()
-    found = crossval(matched, path, tmp_path / "runs", tiny(), HOW, listen=heard)
+    found = crossval(matched, tmp_path / "runs", tiny(), HOW, listen=heard)
     assert len(heard.ends) == 4 and all(one.endswith("is trained") for one in heard.ends)
-    official, identity = found.protocols
+    official, identity = found.divisions
     assert [one.fold for one in official.folds] == ["1", "2"] and not found.not_run
     assert sum(one.num_test for one in official.folds) == sum(one.num_test for one in identity.folds) == 18
     assert official.folds[0].num_shared_groups == 6 and all(one.num_shared_groups == 0 for one in identity.folds)
@@ -214,11 +214,11 @@ def test_a_cross_validation_tells_official_folds_and_folds_by_identity_side_by_s
     assert facts.config.split.by == "identity" and facts.config.labels == tuple(sorted(LABELS))
 
     later = Heard()
-    again = crossval(matched, path, tmp_path / "runs", tiny(), HOW, listen=later)
+    again = crossval(matched, tmp_path / "runs", tiny(), HOW, listen=later)
     assert all(one.endswith("was there") for one in later.ends) and again == found
     rows = pq.read_table(tmp_path / "runs" / "crossval.parquet").to_pylist()
-    assert [(row["protocol"], row["fold"]) for row in rows] == [
-        (protocol, fold) for protocol in ("official", "identity") for fold in ("1", "2")
+    assert [(row["division"], row["fold"]) for row in rows] == [
+        (division, fold) for division in ("official", "identity") for fold in ("1", "2")
     ]
     assert "Mean of the folds" in (tmp_path / "runs" / "crossval.md").read_text(encoding="utf-8")
 
@@ -231,8 +231,8 @@ def test_where_it_is_not_known_who_is_in_the_videos_the_official_folds_are_run_a
     write_training_corpus(root, PEOPLE, PEOPLE[3:], video_columns=columns)
     path = fold_table(tmp_path / "folds.csv")
     matched = match_folds(read_folds(path), list_clips(root))
-    found = crossval(matched, path, tmp_path / "runs", tiny(), HOW)
-    assert [one.protocol for one in found.protocols] == ["official"] and "have no group" in found.not_run["identity"]
+    found = crossval(matched, tmp_path / "runs", tiny(), HOW)
+    assert [one.division for one in found.divisions] == ["official"] and "have no group" in found.not_run["identity"]
     assert found.drawn_by == "video" and found.identity_less_official is None
     with pytest.raises(FoldError, match="have no group"):
-        crossval(matched, path, tmp_path / "runs", tiny(), HOW, protocols=["identity"])
+        crossval(matched, tmp_path / "runs", tiny(), HOW, divisions=["identity"])
