@@ -207,4 +207,4 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _see_verify(address: SourceAddress) -> str:
-    return f": `facescribe verify {address}` lists all" if address.kind == "dataset" else ""
+    return f": `facescribe verify {address}` lists all" if address.kind != "folder" else ""
