@@ -32,6 +32,9 @@ FAULTS: Mapping[str, str] = {
 }
 """What may be wrong with a set on a disk: the closed list of `Fault.kind`."""
 
+MOST_OF_A_DETAIL = 800
+"""Characters of `Fault.detail` that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoldPart:
@@ -104,6 +107,12 @@ class Fault:
 
     is_known: bool = False
     """The set was published so: told, and no reason to stop."""
+
+    def __post_init__(self) -> None:
+        """Cut what is too long to be read: a damaged file may have a line of a megabyte."""
+        if len(self.detail) > MOST_OF_A_DETAIL:
+            half = MOST_OF_A_DETAIL // 2
+            object.__setattr__(self, "detail", f"{self.detail[:half]} [...] {self.detail[-half:]}")
 
 
 @dataclass(frozen=True)
