@@ -137,7 +137,8 @@ def read(folder: Path, variant: str | None = None) -> Listing:
     votes, has_votes = _read_votes(folder, names, faults)
     has_actors = _read_actors(folder, names, faults)
     paths = _find_videos(folder, place, names, faults)
-    for name in natsorted(names):
+    pointers = {fault.where for fault in faults if fault.kind == "unreadable"}
+    for name in natsorted(set(names) - pointers):
         if name not in paths:
             faults.append(Fault("missing", name, f"looked for VideoFlash/{name}.flv"))
         elif name in BROKEN:
@@ -262,8 +263,8 @@ def _find_videos(folder: Path, place: Path | None, names: Mapping[str, str], fau
             faults.append(Fault("extra", path, f"{LIST} does not name it"))
             del paths[name]
         elif sizes[path] < 1024 and _is_pointer(path_of(folder, path)):
-            detail = "a pointer of git-lfs in place of the video; run `git lfs pull` in the set's folder"
-            faults.append(Fault("unreadable", path, detail))
+            detail = f"{path} is a pointer of git-lfs in place of the video; run `git lfs pull` in the set's folder"
+            faults.append(Fault("unreadable", name, detail))
             del paths[name]
     return paths
 
