@@ -51,7 +51,7 @@ VARIANTS: Mapping[str, str] = {
 
 PUBLISHED: Mapping[str, Mapping[tuple[str, str, str], Mapping[str, int]]] = MappingProxyType(
     {
-        "mer2025": {("mer2025", "1", "train"): {"": 7369}},
+        "mer2025": {("", "", ""): {"": 132171}, ("mer2025", "1", "train"): {"": 7369}},
         "mer2024": {("mer2024", "1", "train"): {"": 5030}},
         "mer2023": {("mer2023-semi", "1", "test"): {"": 834}},
     }

@@ -86,16 +86,20 @@ def folds_of(name: str) -> tuple[FoldPart, ...]:
     return tuple(FoldPart(PROTOCOL, str(at + 1), "test" if at == tested_in else "train") for at in range(num_folds))
 
 
+CLASS_COUNTS: Mapping[str, int] = MappingProxyType({label: 96 if label == "neutral" else 192 for label in LABELS})
+"""Of the 1,440 spoken takes."""
+
+SONG_COUNTS: Mapping[str, int] = MappingProxyType({label: 92 if label == "neutral" else 184 for label in LABELS[:6]})
+"""Of the 1,012 songs."""
+
+
 def _published() -> dict[tuple[str, str, str], Mapping[str, int]]:
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     for name in take_names():
         for part in folds_of(name):
             counts.setdefault((part.protocol, part.fold, part.part), Counter())[LABELS[int(name[6:8]) - 1]] += 1
-    return {key: dict(counts[key]) for key in sorted(counts)}
+    return {("", "", ""): CLASS_COUNTS, **{key: dict(counts[key]) for key in sorted(counts)}}
 
-
-CLASS_COUNTS: Mapping[str, int] = MappingProxyType({label: 96 if label == "neutral" else 192 for label in LABELS})
-"""Of the 1,440 spoken takes."""
 
 PUBLISHED: Mapping[tuple[str, str, str], Mapping[str, int]] = MappingProxyType(_published())
 """240 takes in the test of each fold: 16 neutral, 32 of each other."""
@@ -155,7 +159,7 @@ def read(folder: Path, variant: str | None = None) -> Listing:
             for name in natsorted(names)
         ),
         faults=tuple(faults),
-        published=PUBLISHED if wanted.endswith("01") else {},
+        published=PUBLISHED if wanted.endswith("01") else {("", "", ""): SONG_COUNTS},
     )
 
 
