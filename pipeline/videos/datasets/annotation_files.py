@@ -16,12 +16,12 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_lines(
-    folder: Path, path: Path, faults: list[Fault], encodings: Sequence[str] = ("utf-8-sig",)
+    folder: Path, path: Path, faults: list[Fault], expected: str = "utf-8-sig", others: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Each line that is not blank, after where it is (`file:number`).
 
-    The first of `encodings` that fits is taken. Where none does, the bytes that do not fit become U+FFFD, so that the
-    other lines are still read.
+    A file in one of the `others` of encodings is read, and told of as known. Where no encoding fits, the bytes that do
+    not become U+FFFD, so that the other lines are still read.
     """
     where = below(folder, path)
     try:
@@ -29,7 +29,7 @@ def read_lines(
     except OSError as error:
         faults.append(Fault("unreadable", where, error.strerror or type(error).__name__))
         return
-    for number, line in enumerate(_LINE_END.split(_decode(where, content, faults, encodings)), 1):
+    for number, line in enumerate(_LINE_END.split(_decode(where, content, faults, expected, others)), 1):
         if line.strip():
             yield f"{where}:{number}", line
 
@@ -61,8 +61,9 @@ def read_csv(
             yield where, [cells[place] for place in places]
         else:
             faults.append(Fault("bad_line", where, f"expected {len(columns)} cells or more, got {line!r}"))
-    if places is None:
-        faults.append(Fault("bad_line", below(folder, path), "the file is empty"))
+    where = below(folder, path)
+    if places is None and not any(fault.kind == "unreadable" and fault.where == where for fault in faults):
+        faults.append(Fault("bad_line", where, "the file is empty"))
 
 
 def read_sheet(folder: Path, path: Path, faults: list[Fault]) -> list[tuple[str, tuple[Any, ...]]]:
@@ -91,18 +92,22 @@ def cell_text(cell: object) -> str:
     return "" if cell is None else str(cell).strip()
 
 
-def _decode(where: str, content: bytes, faults: list[Fault], encodings: Sequence[str]) -> str:
-    for number, encoding in enumerate(encodings):
+def _decode(where: str, content: bytes, faults: list[Fault], expected: str, others: Sequence[str]) -> str:
+    # UTF-8 goes first whatever is expected: hardly a text in another encoding is valid UTF-8, while most UTF-8 is
+    # valid GB18030 of other characters.
+    for encoding in sorted((expected, *others), key=lambda name: not name.startswith("utf-8")):
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if number:
-            faults.append(
-                Fault("bad_encoding", where, f"expected {encodings[0]}, read as {encoding}", is_known=text.isascii())
-            )
+        if encoding != expected and not text.isascii():
+            detail = f"published in {expected}; this copy is in {encoding}, and read so"
+            faults.append(Fault("bad_encoding", where, detail, is_known=True))
         return text
-    faults.append(
-        Fault("bad_encoding", where, f"expected {' or '.join(encodings)}: characters that are none are marked U+FFFD")
-    )
-    return content.decode(encodings[0], errors="replace")
+    try:
+        return content.decode(expected)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        detail = f"line {line}: byte 0x{content[error.start]:02x} is none of {expected}; such bytes are read as U+FFFD"
+        faults.append(Fault("bad_encoding", where, detail))
+        return content.decode(expected, errors="replace")

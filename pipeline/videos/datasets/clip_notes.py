@@ -20,6 +20,8 @@ class _Notes:
     part_where: dict[tuple[str, str], str] = field(default_factory=dict)
     votes: Mapping[str, float] | None = None
     captions: dict[str, str] = field(default_factory=dict)
+    told_of: set[str] = field(default_factory=set)
+    """Languages whose differing captions were told of."""
     num_frames: int | None = None
 
 
@@ -48,6 +50,18 @@ class ClipNotes:
     def is_in_a_fold(self, name: str) -> bool:
         """Whether a list of a protocol names the clip."""
         return name in self._notes and bool(self._notes[name].parts)
+
+    def has_protocol(self, protocol: str) -> bool:
+        """Whether some clip is in a fold of a protocol."""
+        return any(key[0] == protocol for notes in self._notes.values() for key in notes.parts)
+
+    def part_of(self, name: str, protocol: str, fold: str) -> FoldPart | None:
+        """What a fold of a protocol says of a clip, if it names the clip."""
+        return self._notes[name].parts.get((protocol, fold)) if name in self._notes else None
+
+    def languages_of(self, name: str) -> set[str]:
+        """In which languages a clip has captions."""
+        return set(self._notes[name].captions) if name in self._notes else set()
 
     def parts_of(self, protocol: str, fold: str) -> dict[str, str]:
         """The part of each clip that a fold of a protocol names, by the clip's name."""
@@ -106,9 +120,14 @@ class ClipNotes:
             return
         notes.votes = votes
 
-    def caption(self, name: str, language: str, text: str) -> None:
-        """What a person wrote of a clip. Lists of several folds say the same; of two texts the first is kept."""
-        self._notes.setdefault(name, _Notes()).captions.setdefault(language, text)
+    def caption(self, name: str, language: str, text: str, where: str) -> None:
+        """What a person wrote of a clip. Lists of several folds repeat it; where they differ, the first is kept."""
+        notes = self._notes.setdefault(name, _Notes())
+        first = notes.captions.setdefault(language, text)
+        if first.split() != text.split() and language not in notes.told_of:
+            notes.told_of.add(language)
+            detail = f"clip {name}: another caption in {language} than above; the first is kept"
+            self._faults.append(Fault("bad_line", where, detail, is_known=True))
 
     def frames(self, name: str, num_frames: int) -> None:
         """How many frames an annotation says that a clip has."""

@@ -19,6 +19,7 @@ FAULTS: Mapping[str, str] = {
     "missing_file": "an annotation file of the set is not there",
     "unknown_label": "a label that the set does not have",
     "label_conflict": "two files, or two lines of one, give a clip different labels",
+    "no_caption": "a clip lacks the caption that its set gives it",
     "named_twice": "a list names a clip twice",
     "both_sides": "a clip is in train and in test of the same fold",
     "shared_group": "a person or film is in train and in test of the same fold",

@@ -79,6 +79,11 @@ def choose_variant(
             return name, place
         if place and place.is_dir():
             zipped += archives(place)
+        for spelling in places[name]:
+            parent, _, wanted = spelling.rpartition("/")
+            holder = find(folder, parent) if parent else folder
+            inside = archives(holder) if holder else []
+            zipped += [path for path in inside if plain_name(path.name).startswith(plain_name(wanted))]
     looked = ", ".join(places[name][0] for name in ((variant,) if variant else places))
     if zipped:
         raise DatasetError(
