@@ -28,6 +28,7 @@ from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage, shard_key_of
 from pipeline.store import UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store, StoredFile, StoreError, now
 from pipeline.traces import PICTURES, Needles, Traces
+from pipeline.videos import object_files
 from pipeline.videos.paths import path_text
 from pipeline.walk import LIST_SOURCES, WALK, key_of_sources, producer_of
 from schemas.corpus import TABLES
@@ -439,8 +440,9 @@ class _TakeDown:
             self._store.remove(path)
 
     def _forget(self) -> None:
-        """What no snapshot names: canaries, answers, memories of sources, and generations."""
+        """What no snapshot names: canaries, answers, memories of sources, generations, and copies of objects."""
         store, gone, ids = self._store, self.work.gone, set(self.work.video_ids)
+        object_files.forget(ids)
         for file in store.stored("canary"):
             try:
                 rows = pq.read_table(store.root / file.path, partitioning=None)

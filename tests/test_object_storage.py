@@ -1,16 +1,7 @@
-"""A corpus in object storage is the corpus on disk: held against a server that speaks S3, on this machine.
-
-The server is moto's. It is looked for in this environment and in build/s3, where `python -m venv build/s3` and
-`build/s3/bin/pip install "moto[server]"` put it without touching this one.
-"""
+"""A corpus in object storage is the corpus on disk: held against a server that speaks S3, on this machine."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,38 +17,14 @@ from pipeline.training.clips import list_clips
 from pipeline.training.sampling import SamplingConfig, plan_sampling
 from pipeline.training.splits import SplitConfig, plan_splits
 from tests.clip_corpus import MadeTrack, write_clip_corpus
-
-ROOT = Path(__file__).parents[1]
-PYTHONS = [Path(sys.executable), ROOT / "build" / "s3" / "bin" / "python"]
+from tests.s3_server import s3_server
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """host:port of an S3 server."""
-    able = [
-        p
-        for p in PYTHONS
-        if p.exists() and not subprocess.run([p, "-c", "import moto.server"], capture_output=True).returncode
-    ]
-    if not able:
-        pytest.skip('no S3 server: `pip install "moto[server]"` here or in a venv at build/s3')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(able[0]), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
-                    break
-                except OSError:
-                    assert server.poll() is None and time.monotonic() < deadline, "the S3 server did not start"
-                    time.sleep(0.1)
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.terminate()
+    with s3_server() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
