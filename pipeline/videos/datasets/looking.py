@@ -24,7 +24,7 @@ from pipeline.videos.datasets.fingerprint import ClipSize
 from pipeline.videos.datasets.headers import HeaderError, decode_picture, look_at_picture, look_at_video
 from pipeline.videos.frame_folder import folder_state, list_frames
 from pipeline.videos.frames import VideoError
-from pipeline.videos.paths import path_of, path_text
+from pipeline.videos.paths import is_address, name_of, path_of, path_text
 
 THREADS = 16
 """That open files side by side; more of them gained nothing."""
@@ -66,12 +66,16 @@ class Look:
 def look_at_clips(folder: Path, paths: Sequence[str], *, deep: bool = False) -> dict[str, Look]:
     """Look at the clips at `paths` below `folder`, each once. Progress is told as `look at clips`.
 
+    Of objects in a store it is asked whether they are there and how large they are; none is fetched.
+
     Args:
         deep: decode every picture, and ask the decoder of every video; without it, first and last bytes are read.
     """
     threads = min(THREADS, len(os.sched_getaffinity(0))) if deep else THREADS
     look = partial(look_at_clip, folder, deep=deep)
-    return dict(zip(paths, _each("decode clips" if deep else "look at clips", look, paths, threads), strict=True))
+    files = [path for path in paths if not is_address(path)]
+    looks = dict(zip(files, _each("decode clips" if deep else "look at clips", look, files, threads), strict=True))
+    return looks | _look_at_objects([path for path in paths if is_address(path)])
 
 
 def hash_clips(folder: Path, looks: Mapping[str, Look]) -> dict[str, str]:
@@ -83,6 +87,25 @@ def hash_clips(folder: Path, looks: Mapping[str, Look]) -> dict[str, str]:
     wanted = [path for path, look in looks.items() if look.problem is None and num_of_key[look.key] > 1]
     hashes = _each("compare clips", partial(_hash, folder), wanted, THREADS)
     return {path: found for path, found in zip(wanted, hashes, strict=True) if found}
+
+
+def _look_at_objects(texts: Sequence[str]) -> dict[str, Look]:
+    if not texts:
+        return {}
+    from pipeline.videos import object_files
+
+    looks = {}
+    address_of = {text: name_of(text) for text in texts}
+    states = object_files.look_at(list(address_of.values()))
+    for text, address in address_of.items():
+        state = states[address]
+        if isinstance(state, FileNotFoundError):
+            looks[text] = Look(is_there=False)
+        elif isinstance(state, OSError):
+            looks[text] = Look(problem=f"{text}: {state.strerror or state}")
+        else:
+            looks[text] = Look(size=ClipSize(1, state.size_bytes))  # no key: its content is not compared
+    return looks
 
 
 def look_at_clip(folder: Path, path: str, *, deep: bool = False) -> Look:

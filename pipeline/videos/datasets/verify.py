@@ -19,6 +19,7 @@ from pipeline.videos.datasets.fingerprint import fingerprint
 from pipeline.videos.datasets.frame_versions import length_faults, size_faults
 from pipeline.videos.datasets.listing import FAULTS, DatasetClip, Fault, FoldPart, Listing
 from pipeline.videos.datasets.looking import Look, hash_clips, look_at_clips
+from pipeline.videos.paths import is_address
 
 NEXT: Mapping[str, str] = {
     "missing": "See whether an archive is still packed or its download broke off; a build goes on without these clips.",
@@ -113,6 +114,8 @@ class Verification(BaseModel):
     num_frames: int
     """Of all folders of frames, and of videos that were decoded."""
     num_bytes: int
+    num_not_opened: int
+    """Objects in a store: it was asked whether they are there, and none was fetched."""
     frames_per_clip: tuple[int, int, int] | None
     """Fewest, median, most."""
     sizes: tuple[Sized, ...]
@@ -178,6 +181,7 @@ def verify(listing: Listing, *, deep: bool = False, labels: Sequence[str] = ()) 
         num_found=len(found),
         num_frames=sum(lengths),
         num_bytes=sum(size.num_bytes for size in sizes.values()),
+        num_not_opened=sum(map(is_address, looks)),
         frames_per_clip=(min(lengths), median_low(lengths), max(lengths)) if lengths else None,
         sizes=tuple(Sized(width_px=w, height_px=h, num_frames=count) for (w, h), count in pixels.most_common()),
         counts=tuple(_counts(listing, found, labels)),
