@@ -28,9 +28,10 @@ class LossConfig(StageConfig):
     """Tau: how many times the logarithm of each class's share of the training clips is added to its logit while
     training, so that rare classes are not given up. 0 is plain cross-entropy."""
 
-    votes: Path | None = None
-    """CSV or Parquet with a column `path` or `video_id` and one column per label: how many people voted for it. Videos
-    that it names are learnt against the distribution of their votes, others against their label."""
+    votes: Path | Literal[True] | None = None
+    """How many people voted for which label. True: as the corpus has it, in `videos.votes`. A path: CSV or Parquet with
+    a column `path` or `video_id` and one column per label. Videos with votes are learnt against the distribution of
+    those for the classes, others against their label."""
 
     transport_weight: float = Field(default=0.1, ge=0)
     """Weight of the transport's cost."""
@@ -45,8 +46,8 @@ class LossConfig(StageConfig):
     """Whether the temperature of the contrast is learnt."""
 
     def hashes_of_files(self) -> dict[str, str]:
-        """Of the votes."""
-        return {} if self.votes is None else {"votes": content_of(self.votes, "loss.votes")}
+        """Of the votes, where they are a file: the corpus' own are in its snapshot."""
+        return {"votes": content_of(self.votes, "loss.votes")} if isinstance(self.votes, Path) else {}
 
 
 class AugmentConfig(StageConfig):

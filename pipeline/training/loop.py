@@ -47,7 +47,7 @@ from pipeline.training.sampling import SamplingConfig, plan_sampling
 from pipeline.training.splits import SplitPlan, plan_splits
 from pipeline.training.stopping import Stop
 from pipeline.training.validation import validate
-from pipeline.training.votes import read_votes
+from pipeline.training.votes import votes_of
 
 CLIP_BYTES = 16 * 3
 """Bytes that a clip takes in memory per pixel of a frame."""
@@ -179,7 +179,7 @@ class Training:
     def _assemblers(self, tower: TextTower, labels: tuple[str, ...]) -> tuple[Assembler, Assembler]:
         """What joins training clips, and what joins validation clips, which have their own labels in any case."""
         config, clips = self._config, self._clips
-        votes = {} if config.loss.votes is None else read_votes(config.loss.votes, clips, labels)
+        votes = votes_of(config.loss.votes, clips, labels)
         plain = Assembler(clips, tower, labels, text=config.text if config.needs_text else None)
         training = Assembler(clips, tower, labels, text=config.text if config.needs_text else None, votes=votes)
         train = self._split.positions(clips, "train")

@@ -1,19 +1,61 @@
-"""How people voted on each video, as distributions that a network may be trained against."""
+"""How people voted on each video, as distributions that a network may be trained against.
+
+A data set's reader or a manifest puts votes into the corpus (`videos.votes`); a table of one's own may stand beside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from pipeline.inspection.corpus import Corpus
 from pipeline.training.config import TrainConfigError
+from pipeline.videos.label_names import label_name
 
 if TYPE_CHECKING:
     from pipeline.training.clips import ClipList
+
+
+def votes_of(source: Path | Literal[True] | None, clips: ClipList, labels: Sequence[str]) -> dict[str, list[float]]:
+    """Votes for each label by video id: out of the corpus (True), out of a table, or none.
+
+    Raises:
+        TrainConfigError: as `read_votes` and `votes_of_corpus`.
+    """
+    if source is None:
+        return {}
+    return votes_of_corpus(clips, labels) if source is True else read_votes(source, clips, labels)
+
+
+def votes_of_corpus(clips: ClipList, labels: Sequence[str]) -> dict[str, list[float]]:
+    """Votes for each label by video id, as the corpus of the clips has them: `happy` is a vote for `happiness`.
+
+    Votes for what is no class are left out. A video that has no other is not among those that are returned.
+
+    Raises:
+        TrainConfigError: no video of the clips has a vote for any of the labels.
+    """
+    place = {label_name(label): number for number, label in enumerate(labels)}
+    wanted = set(clips.table["video_id"].to_pylist())
+    votes = {}
+    for row in Corpus(clips.corpus, clips.snapshot).arrow("videos", ["video_id", "votes"]).to_pylist():
+        counts = [0.0] * len(labels)
+        for vote in (row["votes"] or ()) if row["video_id"] in wanted else ():
+            if (number := place.get(label_name(vote["label"]))) is not None:
+                counts[number] += vote["votes"]
+        if sum(counts) > 0:
+            votes[row["video_id"]] = counts
+    if not votes:
+        raise TrainConfigError(
+            f"loss.votes: no video in snapshot {clips.snapshot} of {clips.corpus} has votes for {', '.join(labels)}: "
+            "build from a data set or a manifest that has votes, name a table of them, or leave `votes` out"
+        )
+    return votes
 
 
 def read_votes(path: Path, clips: ClipList, labels: Sequence[str]) -> dict[str, list[float]]:
