@@ -11,6 +11,7 @@ import typer
 from flows.ending import FAILED, WRONG_USAGE, fail
 
 if TYPE_CHECKING:
+    from pipeline.inspection.panels import Panel
     from pipeline.videos.datasets.listing import Listing
     from pipeline.videos.datasets.registry import SourceAddress
 
@@ -54,10 +55,14 @@ def verify(
         listing, title, labels = _listed(address)
     except DatasetError as error:
         fail(str(error), WRONG_USAGE)
-    console.print(f"{title}, {listing.variant}: {listing.folder}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{title}, {listing.variant}: {listing.folder.resolve()}", highlight=False, markup=False, soft_wrap=True)
     with progress_bars():
         report = verify_listing(listing, deep=deep, labels=labels)
-    print_panels(panels_of_verification(report))
+    for panel in panels_of_verification(report):
+        if panel.part == "counts":
+            _print_counts(panel)
+        else:
+            print_panels([panel])
     written = []
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +81,26 @@ def verify(
         raise SystemExit(FAILED)
 
 
+def _print_counts(panel: Panel) -> None:
+    """A table of counts, in as many pieces, one below the other, as the width of the terminal asks for."""
+    from flows.console import console, print_rows
+
+    console.print(f"\n{panel.title}", style="bold", highlight=False, markup=False)
+    console.print(panel.meaning, style="dim", highlight=False, markup=False)
+    # Parts stand under their fold: `1 train` is as narrow as `train`.
+    lines = [[name.replace(" ", "\n") for name in panel.columns], *([str(cell) for cell in row] for row in panel.rows)]
+    widths = [max(len(word) for cell in column for word in cell.split("\n")) + 3 for column in zip(*lines, strict=True)]
+    begin = 1
+    while begin < len(widths):
+        end, room = begin + 1, console.width - 2 - widths[0] - widths[begin]
+        while end < len(widths) and room >= widths[end]:
+            room -= widths[end]
+            end += 1
+        names, *rows = [[line[0], *line[begin:end]] for line in lines]
+        print_rows(names, rows)
+        begin = end
+
+
 def _listed(address: SourceAddress) -> tuple[Listing, str, tuple[str, ...]]:
     """The listing, the title of the set, and its classes in their order.
 
@@ -86,17 +111,12 @@ def _listed(address: SourceAddress) -> tuple[Listing, str, tuple[str, ...]]:
     from pipeline.videos.datasets.listing import DatasetError
     from pipeline.videos.datasets.manifest import list_manifest
     from pipeline.videos.datasets.nearby import find_nearby
-    from pipeline.videos.datasets.registry import READERS, read_dataset, reader_of
+    from pipeline.videos.datasets.registry import read_dataset, reader_of
 
     if address.kind == "manifest":
         return list_manifest(address.path), f"Manifest {address.path.name}", ()
     if address.kind == "folder":
-        what = "" if address.path.exists() else ", and there is no such file or folder"
-        names = ", ".join(READERS)
-        raise DatasetError(
-            f"{address.path} does not say which data set it is{what}; write NAME:PATH with one of {names}, or "
-            "manifest:FILE for a table of your own (a plain folder of videos has no annotation to be held against)"
-        )
+        raise DatasetError(_which_set(address.path))
     try:
         listing = read_dataset(address)
     except DatasetError as error:
@@ -105,3 +125,20 @@ def _listed(address: SourceAddress) -> tuple[Listing, str, tuple[str, ...]]:
         raise DatasetError(f"{error}{hint}") from error
     reader = reader_of(str(address.name))
     return listing, reader.TITLE, reader.LABELS
+
+
+def _which_set(path: Path) -> str:
+    """What is wrong with a path alone, and what it seems to be."""
+    from pipeline.videos.datasets.nearby import guess_set
+    from pipeline.videos.datasets.registry import READERS
+
+    if not path.exists():
+        return f"there is no such file or folder: {path}; expected NAME:PATH, such as dfew:/data/DFEW"
+    if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
+        return f"{path} does not say what it is; a table of videos is verified so: facescribe verify manifest:{path}"
+    if path.is_dir() and (name := guess_set(path)) is not None:
+        return f"{path} does not say which data set it is; it looks like {name}: facescribe verify {name}:{path}"
+    return (
+        f"{path} does not say which data set it is; write NAME:PATH with one of {', '.join(READERS)}, or manifest:FILE "
+        "for a table of your own (a plain folder of videos has no annotation to be held against)"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from pipeline.inspection.page import html_environment, whole_file
@@ -67,29 +66,36 @@ def _glance(report: Verification) -> Panel:
 
 
 def _counts(report: Verification) -> Iterator[Panel]:
-    """A table for each protocol: classes down, parts of folds across."""
+    """A table for each protocol: classes down, parts of folds across. A lone protocol has the whole set beside it."""
     place = {label: number for number, label in enumerate(report.labels)}
-    for protocol, cells in groupby(report.counts, key=lambda cell: cell.protocol):
-        by_part = {part: list(group) for part, group in groupby(cells, key=lambda cell: (cell.fold, cell.part))}
-        met = {cell.label for group in by_part.values() for cell in group} - {None}
-        labels = sorted((label for label in met if label), key=lambda label: (place.get(label, len(place)), label))
-        found = {part: {cell.label: cell for cell in group} for part, group in by_part.items()}
+    protocols = list(dict.fromkeys(cell.protocol for cell in report.counts))
+    is_lone = len(protocols) <= 2
+    for protocol in protocols[1:] if is_lone and len(protocols) > 1 else protocols:
+        cells = [cell for cell in report.counts if cell.protocol in (protocol, *([""] if is_lone else []))]
+        met = {cell.label for cell in cells if cell.label is not None}
+        found = {(cell.protocol, cell.fold, cell.part, cell.label): cell for cell in cells}
+        parts = list(dict.fromkeys(key[:3] for key in found))
+        labels = (*sorted(met, key=lambda label: (place.get(label, len(place)), label)), None)
         rows: list[tuple[Cell, ...]] = [
-            (label or "all", *(_count(cells_of.get(label)) for cells_of in found.values())) for label in (*labels, None)
+            (label or "all", *(_count(found.get((*part, label))) for part in parts)) for label in labels
         ]
-        title = f"Clips by {protocol}" if protocol else "Clips of the whole set"
-        columns = ("class", *(" ".join(filter(None, part)) or "clips" for part in found))
-        meaning = "One number where annotation, disk and publication agree; else what differs is told."
-        yield Panel("counts", title, meaning, columns, rows)
+        names = [" ".join(filter(None, part[1:])) if part[0] else "set" for part in parts]
+        meaning = (
+            "Clips that are there and can be read. `of`: the annotation names another number; `pub`: it was published "
+            "with another number than the annotation names."
+        )
+        yield Panel("counts", f"Clips by {protocol or 'class'}", meaning, ("class", *names), rows)
 
 
 def _count(cell: ClassCount | None) -> Cell:
     if cell is None:
-        return ""
-    told = str(cell.found) if cell.found == cell.expected else f"{cell.found} of {cell.expected}"
+        return "0"
+    lines = [str(cell.found)]
+    if cell.found != cell.expected:
+        lines.append(f"of {cell.expected}")
     if cell.published not in (None, cell.expected):
-        told += f" (published {cell.published})"
-    return told
+        lines.append(f"pub {cell.published}")
+    return "\n".join(lines)
 
 
 def _faults(report: Verification, most: int) -> Iterator[Panel]:
@@ -102,11 +108,12 @@ def _faults(report: Verification, most: int) -> Iterator[Panel]:
             rows.append((*row, "known" if fault.is_known else "") if has_known else row)
         if len(faults) > most:
             rows.append(("…", f"{len(faults) - most:,} more", *([""] if has_known else [])))
-        known = f" and {told['known']:,} known of the set" if has_known else ""
+        counted = [f"{told['faults']:,}"] if told["faults"] else []
+        counted += [f"{told['known']:,} known of the set"] if has_known else []
         next_ = f" {told['next']}" if told["faults"] else ""
         columns = ("where", "what was found", *(["as published"] if has_known else []))
         meaning = told["meaning"][0].upper() + told["meaning"][1:]
-        yield Panel("faults", f"{kind}: {told['faults']:,}{known}", f"{meaning}.{next_}", columns, rows)
+        yield Panel("faults", f"{kind}: {' and '.join(counted)}", f"{meaning}.{next_}", columns, rows)
 
 
 def write_faults(report: Verification, path: Path) -> Path:

@@ -33,4 +33,4 @@ def list_manifest(path: Path) -> Listing:
         )
         for name, said in read_manifest(path).items()
     )
-    return Listing(NAME, path.name, path.parent, clips, annotation_files=(path.name,))
+    return Listing(NAME, "table", path.parent, clips, annotation_files=(path.name,))

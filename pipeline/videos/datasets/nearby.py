@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.videos.datasets.listing import DatasetError
-from pipeline.videos.datasets.registry import SourceAddress, read_dataset
+from pipeline.videos.datasets.registry import READERS, SourceAddress, read_dataset
 
 LEVELS = 2
 """How far up and down is looked."""
@@ -27,12 +27,22 @@ def find_nearby(address: SourceAddress) -> Path | None:
     for folder in _candidates(address.path):
         if time.monotonic() > end:
             return None
-        try:
-            if read_dataset(replace(address, path=folder)).clips:
-                return folder
-        except (DatasetError, OSError):
-            continue
+        if _holds_clips(replace(address, path=folder)):
+            return folder
     return None
+
+
+def guess_set(folder: Path) -> str | None:
+    """The name of the data set that a folder can be read as; None if it is none or could be several."""
+    fitting = [name for name in READERS if _holds_clips(SourceAddress("dataset", folder, name))]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _holds_clips(address: SourceAddress) -> bool:
+    try:
+        return any(clip.path is not None for clip in read_dataset(address).clips)
+    except (DatasetError, OSError):
+        return False
 
 
 def _candidates(place: Path) -> Iterator[Path]:
