@@ -10,6 +10,7 @@ Two laws hold for every reader.
 
 The second law does not hold, and is not asked, of lines that a reader checks and does not use: votes on the voice in
 CREMA-D, its table of actors, names in the tables of MER that give no label, captions that the lists of MAFW repeat.
+Nor of workbooks, which have no lines.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from natsort import natsorted
 
-from pipeline.videos.datasets import affwild2, crema_d, dfew, ferv39k, meld, mer
+from pipeline.videos.datasets import affwild2, crema_d, dfew, ferv39k, mafw, meld, mer
 from pipeline.videos.datasets.listing import FAULTS, DatasetError, Listing
-from tests.videos.datasets import affwild2_tree, crema_d_tree, dfew_tree, ferv39k_tree, meld_tree, mer_tree
+from tests.videos.datasets import affwild2_tree, crema_d_tree, dfew_tree, ferv39k_tree, mafw_tree, meld_tree, mer_tree
 
 QUICK = settings(
     max_examples=15,
@@ -47,10 +48,11 @@ class Case:
     has_a_clip_a_line: bool = True
     unused: str = r"(?!)"
     """A regular expression of lines that are checked and not used."""
+    has_header: bool = True
 
     @property
     def name(self) -> str:
-        return f"{self.reader.__name__.rpartition('.')[2]}-{Path(self.file).name}"
+        return f"{self.reader.__name__.rpartition('.')[2]}-{'-'.join(Path(self.file).parts[-4:])}"
 
 
 def _some_crema_d(folder: Path) -> Path:
@@ -59,6 +61,21 @@ def _some_crema_d(folder: Path) -> Path:
 
 def _some_affwild2(folder: Path) -> Path:
     return affwild2_tree.write_affwild2(folder, test_list=True)
+
+
+def _lists_of_mafw(folder: Path) -> Path:
+    return mafw_tree.write_mafw(folder, sheets=False)
+
+
+def _sheets_of_mafw(folder: Path) -> Path:
+    folder = mafw_tree.write_mafw(folder)
+    for path in (folder / "Train & Test Set").rglob("set_[2345]/*.txt"):
+        path.unlink()
+    return folder
+
+
+def _splits_of_dfew(folder: Path) -> Path:
+    return dfew_tree.write_dfew(folder, votes=False)
 
 
 _EXPR = "annotations/EXPR_Classification_Challenge"
@@ -82,11 +99,24 @@ CASES = (
         for file in ("subtitle_chieng.csv", "track2_train_ovmerd.csv", "track3_train_mercaptionplus.csv")
     ),
     *(
-        Case(dfew, dfew_tree.write_dfew, f"EmoLabel_DataSplit/{part}(single-labeled)/set_2.csv")
+        Case(dfew, _splits_of_dfew, f"EmoLabel_DataSplit/{part}(single-labeled)/set_2.csv")
         for part in ("train", "test")
     ),
     Case(dfew, dfew_tree.write_dfew, "Annotation/annotation.xlsx", has_a_clip_a_line=False),
-    *(Case(ferv39k, ferv39k_tree.write_ferv39k, f"4_setups/All_scenes/{part}_All.csv") for part in ("train", "test")),
+    *(
+        Case(ferv39k, ferv39k_tree.write_ferv39k, f"4_setups/All_scenes/{part}_All.csv", has_header=False)
+        for part in ("train", "test")
+    ),
+    *(
+        Case(mafw, _lists_of_mafw, f"Train & Test Set/{protocol}/no_caption/set_3/{part}.txt", has_header=False)
+        for protocol in ("single", "compound")
+        for part in ("train", "test")
+    ),
+    Case(mafw, _lists_of_mafw, "Train & Test Set/single/with_caption/set_3/train.txt", has_a_clip_a_line=False),
+    *(
+        Case(mafw, _sheets_of_mafw, f"Labels/{name}.xlsx", has_a_clip_a_line=False)
+        for name in ("annotation", "single-set", "multi-set", "descriptive_text")
+    ),
 )
 BY_LINES = tuple(case for case in CASES if case.has_a_clip_a_line)
 
@@ -247,7 +277,8 @@ def _without_loss(case: Case, folder: Path, data: st.DataObject) -> None:
     if listing is None or _is_left_out(case, listing):
         return
     lines = [line for _, line in _lines(content)]
-    full = [at for at, line in enumerate(lines[1:], 1) if line.decode("utf-8", "replace").strip()]
+    first = 1 if case.has_header else 0
+    full = [at for at, line in enumerate(lines[first:], first) if line.decode("utf-8", "replace").strip()]
     if not full:
         return
     at = data.draw(st.sampled_from(full))
