@@ -30,6 +30,7 @@ NEXT: Mapping[str, str] = {
     "unknown_label": "Compare the line with the publisher's; until then the clip has no label from it.",
     "label_conflict": "Find out which one is right and mend the other: until then the clip has no label.",
     "named_twice": "Take one of the lines away; if the lines are of different clips, mend the name.",
+    "no_caption": "Fetch that file anew, or take the clip without a caption: nothing but captions needs it.",
     "both_sides": "Take it out of train: a network is tested on what it was shown.",
     "shared_group": "Train with folds that keep persons and films apart (`-identity`), or say where you publish that"
     " yours do not.",
@@ -290,11 +291,13 @@ def _both_sides(listing: Listing) -> Iterator[Fault]:
 
 
 def _shared_groups(listing: Listing) -> Iterator[Fault]:
-    """One fault for a person or film and a fold."""
+    """One fault for a person or film and a fold. A clip that is itself on both sides is told as such."""
     members: defaultdict[tuple[str, str, str], defaultdict[str, list[str]]]
     members = defaultdict(lambda: defaultdict(list))
     for clip in listing.clips:
-        for part in parts_of(listing, clip) if clip.group is not None else ():
+        parts = parts_of(listing, clip) if clip.group is not None else ()
+        times = Counter((part.protocol, part.fold) for part in parts)
+        for part in (part for part in parts if times[part.protocol, part.fold] == 1):
             members[part.protocol, part.fold, str(clip.group)][part.part].append(clip.name)
     for (protocol, fold, group), sides in members.items():
         if len(sides) > 1:
