@@ -33,9 +33,10 @@ PUBLISHED = {
 
 @cache
 def picture(seed: int, side: int = 256, kind: str = "JPEG") -> bytes:
-    colour = (seed * 37 % 256, seed * 91 % 256, seed // 7 % 256)
+    """One colour, and a comment that makes it the only one of its kind."""
     file = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(file, kind)
+    options = {"comment": f"{seed:011d}"} if kind == "JPEG" else {}
+    Image.new("RGB", (side, side), (seed * 37 % 256, seed * 91 % 256, 128)).save(file, kind, **options)
     return file.getvalue()
 
 
