@@ -29,6 +29,7 @@ _SIGNATURES = (
     (0, b"OggS", "Ogg"),
     (0, b"\x00\x00\x01\xba", "MPEG programme stream"),
     (0, b"\x00\x00\x01\xb3", "MPEG video"),
+    (0, b"GIF8", "GIF"),
     (0, b"G", "MPEG transport stream"),
     (4, b"ftyp", "MP4"),
     (4, b"moov", "QuickTime"),
