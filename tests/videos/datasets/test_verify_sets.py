@@ -12,8 +12,10 @@ from zlib import crc32
 
 import pytest
 
+from pipeline.videos.datasets.fingerprint import fingerprint
 from pipeline.videos.datasets.registry import SourceAddress, read_dataset
 from pipeline.videos.datasets.verify import verify
+from pipeline.videos.listed_source import list_address
 from tests.videos.datasets import (
     affwild2_tree,
     crema_d_tree,
@@ -95,3 +97,12 @@ def test_of_a_set_on_the_disk_each_broken_clip_is_told(name: str, tmp_path: Path
     report = verify(replace(listing, published={}))
     assert ("unreadable", broken.name) in {(fault.kind, fault.where) for fault in report.faults}
     assert not report.is_clean
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_fingerprint_is_the_one_that_a_build_records(name: str, tmp_path: Path) -> None:
+    SETS[name](tmp_path)
+    address = address_of(name, tmp_path)
+    listed = list_address(address, {})
+    assert listed.listing is not None
+    assert verify(read_dataset(address)).fingerprint == fingerprint(listed.listing, listed.sizes)
