@@ -257,7 +257,7 @@ def _sides_differ(listing: Listing, first: DatasetClip, clip: DatasetClip) -> It
     differ = [part for part in parts_of(listing, clip) if there.get((part.protocol, part.fold), part.part) != part.part]
     if differ:
         part = differ[0]
-        others = f" and of {len(differ) - 1} more folds" if len(differ) > 1 else ""
+        others = f" and {len(differ) - 1} more of its folds" if len(differ) > 1 else ""
         in_there = there[part.protocol, part.fold]
         yield f"; it is in {part.part}, that one in {in_there} of {_fold_words(part)}{others}"
 
