@@ -19,7 +19,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 from natsort import natsorted
 
 from pipeline.videos.datasets import affwild2, crema_d, dfew, ferv39k, mafw, meld, mer
+from pipeline.videos.datasets.flat_lists import with_list
 from pipeline.videos.datasets.listing import FAULTS, DatasetError, Listing
 from tests.videos.datasets import affwild2_tree, crema_d_tree, dfew_tree, ferv39k_tree, mafw_tree, meld_tree, mer_tree
 
@@ -42,7 +44,8 @@ LONG = settings(QUICK, max_examples=200)
 class Case:
     """An annotation file of a set."""
 
-    reader: ModuleType
+    reader: Any
+    """A module of a set, or what reads like one."""
     write: Callable[[Path], Path]
     file: str
     has_a_clip_a_line: bool = True
@@ -78,6 +81,24 @@ def _splits_of_dfew(folder: Path) -> Path:
     return dfew_tree.write_dfew(folder, votes=False)
 
 
+_PEERS = "lists/split01/train.csv"
+
+
+def _list_of_peers(folder: Path) -> Path:
+    folder = dfew_tree.write_dfew(folder, votes=False)
+    clips = [clip for clip in dfew_tree.IN_FOLDS if dfew_tree.tested_in(clip) != 1]
+    lines = [f"/data/DFEW/clip_224x224/{clip:05d} {dfew_tree.LABEL_IDS[clip] - 1}\n" for clip in clips]
+    (folder / _PEERS).parent.mkdir(parents=True)
+    (folder / _PEERS).write_bytes("".join(lines).encode())
+    return folder
+
+
+def _read_with_list(folder: Path) -> Listing:
+    return with_list(dfew.read(folder), folder / _PEERS, order="dfer-clip")
+
+
+_FLAT_LIST = SimpleNamespace(__name__="flat_list", LABELS=dfew.LABELS, read=_read_with_list)
+
 _EXPR = "annotations/EXPR_Classification_Challenge"
 _TESTS = "names_of_videos_in_each_test_set/Expression_Classification_Challenge_test_set_release.txt"
 
@@ -103,6 +124,7 @@ CASES = (
         for part in ("train", "test")
     ),
     Case(dfew, dfew_tree.write_dfew, "Annotation/annotation.xlsx", has_a_clip_a_line=False),
+    Case(_FLAT_LIST, _list_of_peers, _PEERS, has_header=False),
     *(
         Case(ferv39k, ferv39k_tree.write_ferv39k, f"4_setups/All_scenes/{part}_All.csv", has_header=False)
         for part in ("train", "test")
@@ -227,7 +249,7 @@ def _read(case: Case, folder: Path, content: bytes) -> Listing | None:
     return listing
 
 
-def _check_contract(reader: ModuleType, listing: Listing) -> None:
+def _check_contract(reader: Any, listing: Listing) -> None:
     names = [clip.name for clip in listing.clips]
     assert len(set(names)) == len(names), "each name once"
     assert names == natsorted(names), "in natural order"

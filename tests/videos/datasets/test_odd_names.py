@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.videos.datasets import crema_d, meld, mer, ravdess
+from pipeline.videos.datasets import afew, crema_d, dfew, mafw, meld, mer, ravdess
 from pipeline.videos.paths import path_text
-from tests.videos.datasets import crema_d_tree, meld_tree, mer_tree, ravdess_tree
+from tests.videos.datasets import afew_tree, crema_d_tree, dfew_tree, mafw_tree, meld_tree, mer_tree, ravdess_tree
 
 _BYTES = st.one_of(
     st.binary(max_size=6), st.sampled_from([b" ", b"\n", b"\\", b"\xff", b"\xc3\xa9", b"\xe2\x80\xae", b"%"])
@@ -39,6 +39,18 @@ def _one_actor_acts(folder: Path) -> Path:
     return crema_d_tree.write_crema_d(folder, ("1001",))
 
 
+def _clips_of_dfew(folder: Path) -> Path:
+    return dfew_tree.write_dfew(folder, ["original"])
+
+
+def _clips_of_mafw(folder: Path) -> Path:
+    return mafw_tree.write_mafw(folder, ["clips"], sheets=False)
+
+
+def _clips_of_afew(folder: Path) -> Path:
+    return afew_tree.write_afew(folder, "clips")
+
+
 PLACES: tuple[tuple[ModuleType, Callable[[Path], Path], str, list[bytes]], ...] = (
     (crema_d, _one_actor_acts, "VideoFlash", [b"1001_IEO_NEU_XX", b"1002_IEO_HAP_LO", b"1001_TIE_BAD_XX"]),
     (
@@ -49,6 +61,9 @@ PLACES: tuple[tuple[ModuleType, Callable[[Path], Path], str, list[bytes]], ...] 
     ),
     (meld, meld_tree.write_meld, "train_splits", [b"dia0_utt0", b"dia99_utt1", b"final_videos_testdia1_utt0"]),
     (mer, mer_tree.write_mer2025, "video", [b"sample_00000001", b"samplenew3_00000099"]),
+    (dfew, _clips_of_dfew, "Clip/original", [b"1", b"00007", b"16372", b"99999"]),
+    (mafw, _clips_of_mafw, "data/clips", [b"00001", b"00099"]),
+    (afew, _clips_of_afew, "Train_AFEW/Happy", [b"012000360", b"999999999"]),
 )
 
 
