@@ -18,6 +18,7 @@ from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
 from flows.evaluating import ablate, compare, crossval, evaluate
 from flows.export import export
 from flows.keeping import check, gc, takedown
+from flows.rebuilding import rebuild
 from flows.train import train
 from flows.verifying import verify
 
@@ -218,6 +219,7 @@ app.command()(gc)
 app.command()(check)
 app.command()(takedown)
 app.command()(export)
+app.command()(rebuild)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
@@ -351,6 +353,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.descriptions.served import ServedOtherwiseError
     from pipeline.export.folder import ExportError
     from pipeline.export.licence_policy import LicenceError
+    from pipeline.export.reading import RebuildError
     from pipeline.local_server import ServerError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
@@ -368,6 +371,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
         (
             UnknownVideoError,
             ExportError,
+            RebuildError,
             SourceError,
             DatasetError,
             AnnotationError,
