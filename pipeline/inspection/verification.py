@@ -81,8 +81,8 @@ def _counts(report: Verification) -> Iterator[Panel]:
         ]
         names = [" ".join(filter(None, part[1:])) if part[0] else "set" for part in parts]
         meaning = (
-            "Clips that are there and can be read. `of`: the annotation names another number; `pub`: it was published "
-            "with another number than the annotation names."
+            'Clips that are there and can be read; after "of", how many the annotation names; after "pub", how many '
+            "it was published with. Both are told only where they differ."
         )
         yield Panel("counts", f"Clips by {protocol or 'class'}", meaning, ("class", *names), rows)
 
