@@ -55,7 +55,9 @@ def verify(
         listing, title, labels = _listed(address)
     except DatasetError as error:
         fail(str(error), WRONG_USAGE)
-    console.print(f"{title}, {listing.variant}: {listing.folder.resolve()}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{title}, {listing.variant}: {listing.folder.resolve()}", highlight=False, markup=False, soft_wrap=True
+    )
     with progress_bars():
         report = verify_listing(listing, deep=deep, labels=labels)
     for panel in panels_of_verification(report):
