@@ -28,7 +28,8 @@ def audit(
     against: Annotated[int | None, typer.Option(help="An older snapshot: tell what became of its texts.")] = None,
     snapshot: Annotated[int | None, typer.Option(help="The snapshot to audit; by default the newest.")] = None,
     only: Annotated[
-        str | None, typer.Option(help="Parts, with commas between: counterfactuals, leak, coverage, diversity.")
+        str | None,
+        typer.Option(help="Parts, with commas between: counterfactuals, leak, coverage, diversity, references."),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write every figure and every miss here.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as one page to look at.")] = None,
@@ -36,8 +37,8 @@ def audit(
     """Test the descriptions of a corpus: do they tell their own video, all of it, and not the label?
 
     Counterfactuals (does a text fit its own evidence better than a changed one), label leak, coverage of what was
-    measured or drawn, diversity, and with `--against` what changed since another snapshot. What a figure cannot show
-    is in docs/audit.md.
+    measured or drawn, diversity, likeness to captions that people wrote (beside captions of other clips), and with
+    `--against` what changed since another snapshot. What a figure cannot show is in docs/audit.md.
 
         facescribe audit --html audit.html
 

@@ -11,6 +11,7 @@ from pipeline.audit.diversity import Diversity, NearDuplicates
 from pipeline.audit.drift import Drift, MixShift
 from pipeline.audit.figures import Share, Spread
 from pipeline.audit.leak import Leak
+from pipeline.audit.references import MEASURES, Mean, References
 from pipeline.audit.report import Audited, AuditReport, Counterfactuals
 from pipeline.descriptions.label_probe import Comparison
 from pipeline.inspection.panels import Cell, Gauge, Panel
@@ -40,6 +41,8 @@ def _panels(one: Audited) -> Iterator[Panel]:
         yield from _of_coverage(found)
     if one.diversity is not None:
         yield from _of_diversity(one.diversity)
+    for against in one.references or ():
+        yield _of_references(against)
     if one.drift is not None:
         yield from _of_drift(one.drift)
 
@@ -73,6 +76,17 @@ def _glance(one: Audited) -> Panel:
     if one.diversity is not None:
         rows += [(_told_status(row.status, row.reason), gauge(row.texts)) for row in one.diversity.statuses]
         rows.append(("refined texts near to one of other evidence", _near(one.diversity.near_duplicates)))
+    for against in one.references or ():
+        rows += [
+            (
+                f"prefers the caption of its own clip to that of {found.baseline}, {measured.measure}, "
+                f"{against.language} (chance 0.5)",
+                _mean_gauge(found.prefers_own),
+            )
+            for measured in against.measures
+            if measured.measure == "similarity"
+            for found in measured.against
+        ]
     return Panel("glance", "At a glance", "", ("figure", "value, 95 % interval"), rows)
 
 
@@ -257,6 +271,61 @@ def _spread(found: Spread | None) -> str:
     if found is None:
         return "not counted"
     return f"median {found.median:g}, mean {found.mean:.1f}, from {found.least:g} to {found.most:g}"
+
+
+# --- captions that people wrote
+
+
+def _of_references(found: References) -> Panel:
+    rows: list[tuple[Cell, ...]] = []
+    for one in found.measures:
+        people = str(one.people) if one.people.num_texts else ""
+        if one.missing is not None:
+            rows.append((one.measure, MEASURES[one.measure], one.missing, "", "", "", "", people))
+        for against in one.against:
+            rows.append(
+                (
+                    one.measure,
+                    MEASURES[one.measure],
+                    str(one.own),
+                    against.baseline,
+                    str(against.score),
+                    str(against.own_less),
+                    _mean_gauge(against.prefers_own),
+                    people,
+                )
+            )
+    counted = (
+        f"{found.num_captions} captions of {found.num_clips} videos, {found.num_undescribed} of these without a text"
+    )
+    left_out = (
+        f"{found.num_other_tracks} texts of further faces and {found.num_left_out} more for their number left out"
+    )
+    unread = max((one.num_unread for one in found.measures), default=0)
+    told = f" {unread} sentences are too long for the encoder." if unread else ""
+    return Panel(
+        "references",
+        f"Held against what people wrote: {found.language}",
+        f"{counted}; {left_out}.{told} People tell who is seen, what happens and what is felt, and knew the label: no "
+        "text of a face alone comes near to 1. What the clip itself is worth is its own captions less those of other "
+        f"clips; less those of the same label, it is worth more than its label. Intervals draw by {found.drawn_by}.",
+        (
+            "measure",
+            "what it counts",
+            "own captions",
+            "beside",
+            "their captions",
+            "own less theirs",
+            "prefers its own (chance 0.5)",
+            "people among themselves",
+        ),
+        rows,
+        found.missing,
+    )
+
+
+def _mean_gauge(found: Mean) -> Gauge:
+    return Gauge(found.value, f"{found}, {found.num_texts} texts", found.interval)
 
 
 # --- drift

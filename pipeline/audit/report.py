@@ -15,11 +15,12 @@ from pipeline.audit.coverage import MEASUREMENT, TRUTH, Coverage, coverage
 from pipeline.audit.diversity import Diversity, diversity
 from pipeline.audit.drift import Drift, drift
 from pipeline.audit.leak import Leak, leak
-from pipeline.audit.texts import AuditError, Text, texts_of
+from pipeline.audit.references import References, references
+from pipeline.audit.texts import AuditError, Captions, Text, captions_of, texts_of
 from pipeline.inspection.corpus import Corpus
 from pipeline.synthetic.truth_evidence import DrawnFace, drawn_faces
 
-PARTS = ("counterfactuals", "leak", "coverage", "diversity")
+PARTS = ("counterfactuals", "leak", "coverage", "diversity", "references")
 
 LABEL_FREE, LABEL_SHOWN = "label-free", "written with the label in sight"
 
@@ -47,6 +48,8 @@ class Audited(BaseModel):
     leak: Leak | None = None
     coverage: list[Coverage] | None = None
     diversity: Diversity | None = None
+    references: list[References] | None = None
+    """By language of the captions that people wrote."""
     drift: Drift | None = None
 
 
@@ -92,6 +95,7 @@ def audit(
     drawn = None if truth is None else truth_of(corpus, truth)
     texts = _with_labels(texts_of(corpus), drawn)
     older = None if before is None else _with_labels(texts_of(before), drawn)
+    captions = captions_of(corpus) if "references" in only else {}
     kinds = {LABEL_FREE: False, LABEL_SHOWN: True}
     return AuditReport(
         root=str(corpus.store.root),
@@ -101,11 +105,11 @@ def audit(
         num_texts=len(texts),
         labels_from="the videos table" if drawn is None else "the truth of the clips",
         kinds=[
-            _audited(kind, _of_kind(texts, saw_label), _of_kind(older, saw_label), drawn, only)
+            _audited(kind, _of_kind(texts, saw_label), _of_kind(older, saw_label), drawn, captions, only)
             for kind, saw_label in kinds.items()
             if any(text.saw_label == saw_label for text in texts)
         ],
-        missing=_missing(texts, drawn, before, only),
+        missing=_missing(texts, drawn, before, captions, only),
     )
 
 
@@ -148,7 +152,12 @@ def _of_kind(texts: Sequence[Text] | None, saw_label: bool) -> list[Text] | None
 
 
 def _audited(
-    kind: str, texts: list[Text] | None, before: list[Text] | None, truth: Truth | None, only: Sequence[str]
+    kind: str,
+    texts: list[Text] | None,
+    before: list[Text] | None,
+    truth: Truth | None,
+    captions: Captions,
+    only: Sequence[str],
 ) -> Audited:
     texts = texts or []
     return Audited(
@@ -158,6 +167,7 @@ def _audited(
         leak=leak(texts) if "leak" in only else None,
         coverage=_coverage(texts, truth) if "coverage" in only else None,
         diversity=diversity(texts) if "diversity" in only else None,
+        references=references(texts, captions) if captions else None,
         drift=None if before is None else drift(before, texts),
     )
 
@@ -178,8 +188,12 @@ def _coverage(texts: Sequence[Text], truth: Truth | None) -> list[Coverage]:
     return [coverage(texts), *([] if truth is None else [coverage(texts, truth.faces)])]
 
 
-def _missing(texts: Sequence[Text], truth: Truth | None, before: Corpus | None, only: Sequence[str]) -> dict[str, str]:
+def _missing(
+    texts: Sequence[Text], truth: Truth | None, before: Corpus | None, captions: Captions, only: Sequence[str]
+) -> dict[str, str]:
     missing = {name: "not asked for" for name in PARTS if name not in only}
+    if "references" in only and not captions:
+        missing["references"] = "no video has a caption that a person wrote"
     if not texts:
         missing = dict.fromkeys(PARTS, "the corpus holds no descriptions")
     if truth is None:

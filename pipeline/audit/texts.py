@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,10 @@ ASKED_FIELDS = ("prompt", "model", "model_revision", "engine", "sampling")
 _DESCRIPTION = (
     "track_id", "video_id", "text", "status", "fallback_reason", "claims", "num_text_tokens", "asked", "saw_label",
 )  # fmt: skip
+
+
+Captions = Mapping[str, Sequence[Mapping[str, str]]]
+"""What people wrote of each video, by video_id: structs of language and text."""
 
 
 class AuditError(ValueError):
@@ -69,6 +73,16 @@ def texts_of(corpus: Corpus, of_tracks: Collection[str] | None = None) -> list[T
         replace(_text(row, drafts[track_id], videos[row["video_id"]]), num_notes=config.max_notes)
         for track_id, row in newest.items()
     ]
+
+
+def captions_of(corpus: Corpus) -> Captions:
+    """What people wrote of each video of which anybody did. No text was written with these in view.
+
+    Raises:
+        AuditError: the table is of another version than this program's.
+    """
+    rows = _rows(corpus, "videos", ("video_id", "captions"))
+    return {row["video_id"]: row["captions"] for row in rows if row["captions"]}
 
 
 def _rows(

@@ -29,7 +29,12 @@ STILL = "The face stays still throughout."
 class CommitTexts(Protocol):
     """Commits texts, and tracks if a test needs them, as the next snapshot of a corpus; opens it at that snapshot."""
 
-    def __call__(self, texts: Sequence[Text], tracks: Sequence[Mapping[str, Any]] = ()) -> Corpus: ...
+    def __call__(
+        self,
+        texts: Sequence[Text],
+        tracks: Sequence[Mapping[str, Any]] = (),
+        captions: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    ) -> Corpus: ...
 
 
 def event(
@@ -72,12 +77,16 @@ def text_of(track_id: str, prose: str, own: Evidence, **more: Any) -> Text:
 
 @pytest.fixture
 def commit_texts(tmp_path: Path) -> CommitTexts:
-    def commit(texts: Sequence[Text], tracks: Sequence[Mapping[str, Any]] = ()) -> Corpus:
+    def commit(
+        texts: Sequence[Text],
+        tracks: Sequence[Mapping[str, Any]] = (),
+        captions: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    ) -> Corpus:
         store = Store.open_or_create(tmp_path / "corpus", num_buckets=1)
         parent = snapshots.newest(store)
         number = 1 if parent is None else parent.number + 1
         rows = {
-            "probe_videos/videos": [_video(text) for text in texts],
+            "probe_videos/videos": [_video(text) | {"captions": (captions or {}).get(text.video_id)} for text in texts],
             "extract_tracks/tracks": tracks,
             "draft_descriptions/drafts": [_draft(text) for text in texts],
             "refine_descriptions/descriptions": [_description(text) for text in texts],

@@ -57,7 +57,7 @@ def test_the_texts_of_a_corpus_come_back_as_they_were_written(commit_texts: Comm
     assert all(decoy.misses == [] for decoy in kind.counterfactuals[0].decoys)
     assert kind.coverage is not None and kind.coverage[0].told.hits == kind.coverage[0].told.asked == 3
     assert kind.diversity is not None and kind.diversity.statuses[1].mean_attempts == 3.0
-    assert set(report.missing) == {"truth", "drift"}
+    assert set(report.missing) == {"truth", "drift", "references"}
 
 
 def test_texts_that_saw_their_label_are_never_counted_with_the_others(commit_texts: CommitTexts) -> None:
