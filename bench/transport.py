@@ -71,7 +71,7 @@ def compare(device: str, rounds: int, error: float) -> None:
     for shape in SHAPES:
         for ratio in RATIOS:
             cost, words, regions = problem(*shape, device)
-            solvers = solvers_of(cost, words, regions, ratio)
+            solvers = solvers_of(cost, words, regions, ratio, device)
             for timed in solvers:
                 find_iterations(timed, words, regions, error)
             for _ in range(rounds):
@@ -93,7 +93,7 @@ def problem(clips: int, words: int, visual: int, device: str) -> tuple[Tensor, T
     return cost.to(device), torch.full((clips, words), 1 / words, device=device), marginal.to(device)
 
 
-def solvers_of(cost: Tensor, words: Tensor, regions: Tensor, ratio: float) -> list[Timed]:
+def solvers_of(cost: Tensor, words: Tensor, regions: Tensor, ratio: float, device: str) -> list[Timed]:
     """Ours and POT's two."""
 
     def ours(iterations: int) -> Tensor:
@@ -101,9 +101,10 @@ def solvers_of(cost: Tensor, words: Tensor, regions: Tensor, ratio: float) -> li
 
     def pot(method: str) -> Solve:
         def solve(iterations: int) -> Tensor:
-            solved = ot.solve_batch(
-                cost, ratio, words, regions, max_iter=iterations, tol=0.0, method=method, grad="detach"
-            )
+            with torch.device(device):  # POT 0.9.7 makes the potentials of `sinkhorn` where new tensors are made
+                solved = ot.solve_batch(
+                    cost, ratio, words, regions, max_iter=iterations, tol=0.0, method=method, grad="detach"
+                )
             plan: Tensor = solved.plan
             return plan
 

@@ -89,6 +89,11 @@ class ClipTower(nn.Module):
         self.register_buffer("mean", torch.tensor(_CLIP_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_CLIP_STD).view(3, 1, 1), persistent=False)
 
+    def compile_layers(self) -> None:
+        """Compile each layer at its first use: all have the same code, so that it is done once, in some ten seconds."""
+        for layer in self.model.encoder.layers:
+            layer.compile()
+
     def forward(self, frames_BTSS3: Tensor) -> Tensor:
         """Patches [B, T, C, G, G]."""
         pictures = frames_BTSS3.flatten(0, 1).permute(0, 3, 1, 2).float().div(255.0)

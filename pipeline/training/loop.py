@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline import progress
 from pipeline.model.network import GraceNetwork, Readout, build_network
 from pipeline.model.text import TextTower, load_text_tower
+from pipeline.model.towers import ClipTower
 from pipeline.store import now
 from pipeline.training.assemble import Assembler, Draw
 from pipeline.training.batches import ClipBatches, RawBatch
@@ -110,6 +111,8 @@ class Training:
         tower = load_text_tower(config.model)
         torch.manual_seed(seed_of(config.seed, "first weights"))
         self._network: GraceNetwork = build_network(config.model, labels, tower).to(device)
+        if resources.compiles and isinstance(self._network.tower, ClipTower):
+            self._network.tower.compile_layers()
         self._assembler, self._shown = self._assemblers(tower, labels)
         drawn = self._plan.rows_of(clips)[self._plan.epoch_order(config.seed, 0)]
         prior_K = prior_of(self._assembler.targets(drawn))

@@ -251,4 +251,11 @@ def pretrained_weights(config: TrainConfig) -> dict[str, str]:
 
 def software() -> dict[str, str]:
     """Versions of what computes."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in SOFTWARE}
+    return {"python": platform.python_version()} | {name: _version(name) for name in SOFTWARE}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # run out of a checkout, such as on a GPU machine
+        return "not installed"

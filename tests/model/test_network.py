@@ -192,6 +192,25 @@ def test_a_clip_tower_learns_through_lora_alone(clip_folder: Path) -> None:
     assert any(value.grad is not None and value.grad.abs().sum() > 0 for value in network.tower.model.parameters())
 
 
+@pytest.mark.slow
+def test_a_compiled_clip_tower_says_and_learns_the_same(clip_folder: Path) -> None:
+    """Slow for the C++ compiler, which torch needs on a CPU."""
+    config = ModelConfig(tower="clip", tower_path=clip_folder, frame_px=56)
+    frames, gradients = batch_of(2).frames_BTSS3, []
+    for compiles in (False, True):
+        torch.manual_seed(0)
+        tower = ClipTower(config)
+        if compiles:
+            tower.compile_layers()
+        patches = tower(frames)
+        patches.square().mean().backward()
+        learnt = {name: value.grad for name, value in tower.named_parameters() if value.grad is not None}
+        gradients.append({"patches": patches.detach(), **learnt})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, exact in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], exact, rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_a_clip_tower_gives_the_patches_that_transformers_gives(clip_folder: Path) -> None:
     from transformers import CLIPVisionModel
 
