@@ -281,12 +281,11 @@ def _of_references(found: References) -> Panel:
     for one in found.measures:
         people = str(one.people) if one.people.num_texts else ""
         if one.missing is not None:
-            rows.append((one.measure, MEASURES[one.measure], one.missing, "", "", "", "", people))
+            rows.append((one.measure, one.missing, "", "", "", "", people))
         for against in one.against:
             rows.append(
                 (
                     one.measure,
-                    MEASURES[one.measure],
                     str(one.own),
                     against.baseline,
                     str(against.score),
@@ -301,6 +300,7 @@ def _of_references(found: References) -> Panel:
     left_out = (
         f"{found.num_other_tracks} texts of further faces and {found.num_left_out} more for their number left out"
     )
+    measures = " ".join(f"{one.measure}: {MEASURES[one.measure]}." for one in found.measures)
     unread = max((one.num_unread for one in found.measures), default=0)
     told = f" {unread} sentences are too long for the encoder." if unread else ""
     return Panel(
@@ -308,15 +308,15 @@ def _of_references(found: References) -> Panel:
         f"Held against what people wrote: {found.language}",
         f"{counted}; {left_out}.{told} People tell who is seen, what happens and what is felt, and knew the label: no "
         "text of a face alone comes near to 1. What the clip itself is worth is its own captions less those of other "
-        f"clips; less those of the same label, it is worth more than its label. Intervals draw by {found.drawn_by}.",
+        "clips; less those of the same label, it is worth more than its label. Prefers own: how often its caption scores "
+        f"above one of another clip, 0.5 by chance. {measures} Intervals draw by {found.drawn_by}.",
         (
             "measure",
-            "what it counts",
             "own captions",
             "beside",
             "their captions",
             "own less theirs",
-            "prefers its own (chance 0.5)",
+            "prefers own",
             "people among themselves",
         ),
         rows,
