@@ -308,8 +308,8 @@ def _of_references(found: References) -> Panel:
         f"Held against what people wrote: {found.language}",
         f"{counted}; {left_out}.{told} People tell who is seen, what happens and what is felt, and knew the label: no "
         "text of a face alone comes near to 1. What the clip itself is worth is its own captions less those of other "
-        "clips; less those of the same label, it is worth more than its label. Prefers own: how often its caption scores "
-        f"above one of another clip, 0.5 by chance. {measures} Intervals draw by {found.drawn_by}.",
+        "clips; less those of the same label, it is worth more than its label. Prefers own: how often its caption "
+        f"scores above one of another clip, 0.5 by chance. {measures} Intervals draw by {found.drawn_by}.",
         (
             "measure",
             "own captions",
