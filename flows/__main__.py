@@ -19,6 +19,7 @@ from flows.evaluating import ablate, compare, crossval, evaluate
 from flows.export import export
 from flows.keeping import check, gc, takedown
 from flows.rebuilding import rebuild
+from flows.reviewing import review
 from flows.train import train
 from flows.verifying import verify
 
@@ -218,6 +219,7 @@ app.command()(drift)
 app.command()(gc)
 app.command()(check)
 app.command()(takedown)
+app.add_typer(review, name="review")
 app.command()(export)
 app.command()(rebuild)
 app.command()(train)
@@ -355,6 +357,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
     from pipeline.export.licence_policy import LicenceError
     from pipeline.export.reading import RebuildError
     from pipeline.local_server import ServerError
+    from pipeline.reviews.record import ReviewFileError
     from pipeline.snapshot import SnapshotConflictError
     from pipeline.store import StoreError
     from pipeline.takedown import UnknownVideoError
@@ -382,6 +385,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
             TrainConfigError,
             RunError,
             EvaluationError,
+            ReviewFileError,
         ),
     ):
         return str(error), WRONG_USAGE
