@@ -43,7 +43,8 @@ class GivenFace:
 
         Its score is not a number: no detector was asked.
         """
-        followed = None if self._last is None or may_be_cut else self._followed(rgb, self._last)
+        # After a cut the face is another's, or turned, but about in the same place: a second look finds it.
+        followed = None if self._last is None else self._closer(rgb, self._last, looks=2 if may_be_cut else 1)
         self._last = followed or self._found(rgb)
         seen = [] if self._last is None else [self._last]
         return Faces(
@@ -54,21 +55,18 @@ class GivenFace:
             is_crowded=False,
         )
 
-    def _followed(self, rgb: NDArray[np.uint8], last: Landmarks) -> Landmarks | None:
-        return self._believed(self._networks.landmarks(rgb, roi_of_landmarks(last.points)))
-
     def _found(self, rgb: NDArray[np.uint8]) -> Landmarks | None:
         height, width = rgb.shape[:2]
         for part in _PARTS:
             roi = Roi(width / 2, height / 2, part * max(width, height), 0.0)
-            mesh = self._networks.landmarks(rgb, roi)
-            for _ in range(_LOOKS_CLOSER):
-                mesh = self._networks.landmarks(rgb, roi_of_landmarks(mesh.points))
-            if found := self._believed(mesh):
+            if found := self._closer(rgb, self._networks.landmarks(rgb, roi), looks=_LOOKS_CLOSER):
                 return found
         return None
 
-    def _believed(self, mesh: Landmarks) -> Landmarks | None:
+    def _closer(self, rgb: NDArray[np.uint8], mesh: Landmarks, *, looks: int) -> Landmarks | None:
+        """From landmarks that are near the face to its own, or none where it is not there."""
+        for _ in range(looks):
+            mesh = self._networks.landmarks(rgb, roi_of_landmarks(mesh.points))
         return mesh if mesh.presence >= self._min_presence else None
 
 

@@ -32,7 +32,7 @@ def write_frames(folder: Path, names: Sequence[str], size: tuple[int, int] = (64
     """Pictures whose grey level is ten times their place."""
     folder.mkdir(parents=True, exist_ok=True)
     for place, name in enumerate(names):
-        Image.new("RGB", size, (10 * place,) * 3).save(folder / name, quality=95)
+        Image.new("RGB", size, (10 * place % 250,) * 3).save(folder / name, quality=95)
     return folder
 
 
@@ -213,23 +213,27 @@ def test_the_words_name_the_file_and_what_to_do(clip: Path) -> None:
 
 
 def appended(clip: Path) -> None:
-    write_frames(clip, ["00017.jpg"])
+    write_frames(clip, ["00061.jpg"])
 
 
 def removed(clip: Path) -> None:
-    (clip / "00016.jpg").unlink()
+    (clip / "00060.jpg").unlink()
 
 
 def rewritten(clip: Path) -> None:
-    (clip / "00016.jpg").write_bytes((clip / "00001.jpg").read_bytes() + b"more")
+    (clip / "00060.jpg").write_bytes((clip / "00001.jpg").read_bytes() + b"more")
 
 
 def renamed(clip: Path) -> None:
-    (clip / "00016.jpg").rename(clip / "00018.jpg")
+    (clip / "00060.jpg").rename(clip / "00062.jpg")
 
 
 @pytest.mark.parametrize("change", [appended, removed, rewritten, renamed, shutil.rmtree])
-def test_a_folder_that_changes_while_it_is_read_is_of_no_version(clip: Path, change: Callable[[Path], object]) -> None:
+def test_a_folder_that_changes_while_it_is_read_is_of_no_version(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    names = [f"{number:05d}.jpg" for number in range(1, 61)]
+    clip = write_frames(tmp_path / "clip", names, size=(640, 480))  # more than is read ahead
     frames = read_frames(clip, pillow_version())
     next(frames)
     change(clip)
