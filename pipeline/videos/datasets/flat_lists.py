@@ -1,7 +1,7 @@
 """Import lists in the forms that peers publish: a line a clip, no header, labels as numbers, paths of other machines.
 
     /data/DFEW/DFEW_Frame_Face/00001 144 0          frames     DFER-CLIP, Former-DFER: path, frames, label
-    /home/me/DFEW/Clip/jpg_256/00001 0              labels     MAE-DFER, SVFAP, S2D, CLAIP-Emo: path, label
+    /media/me/DFEW/Clip/jpg_256/00001 0             labels     MAE-DFER, SVFAP, S2D, CLAIP-Emo: path, label
     /a/frames/00025 /a/audio_16k/00025.wav 3        audio      HiCMAE: video, audio, label
 
 Where a path begins is the business of the machine that it was written on: a clip is found by how its path ends, with

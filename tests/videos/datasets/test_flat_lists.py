@@ -68,7 +68,7 @@ def test_hicmae_list_of_mafw_has_audio(tmp_path: Path) -> None:
     before = mafw.read(mafw_tree.write_mafw(tmp_path / "MAFW"))
     clips = [n for n in mafw_tree.SINGLE if mafw_tree.tested_in(n) == 2]
     lines = [
-        f"/home/me/AC/Dataset/MAFW/data/frames/{n:05d} /home/me/AC/Dataset/MAFW/data/audio_16k/{n:05d}.wav "
+        f"/media/me/AC/Dataset/MAFW/data/frames/{n:05d} /media/me/AC/Dataset/MAFW/data/audio_16k/{n:05d}.wav "
         f"{mafw_tree.LABELS.index(mafw_tree.SINGLE[n])}"
         for n in clips
     ]
@@ -80,7 +80,7 @@ def test_hicmae_list_of_mafw_has_audio(tmp_path: Path) -> None:
 def test_former_dfer_list_of_afew_spells_labels_and_parts_its_own_way(tmp_path: Path) -> None:
     before = afew.read(afew_tree.write_afew(tmp_path / "AFEW"))
     lines = [
-        f"/home/user/AFEW_Face/val/{'Anger' if word == 'Angry' else word}/{clip} 30 {afew_tree.WORDS.index(word)}"
+        f"/media/user/AFEW_Face/val/{'Anger' if word == 'Angry' else word}/{clip} 30 {afew_tree.WORDS.index(word)}"
         for split, word, clip in afew_tree.CLIPS
         if split == "validation"
     ]
