@@ -82,6 +82,24 @@ class _Judgement(BaseModel):
         return self
 
 
+class SpanChange(BaseModel):
+    """A claim's span that a reviewer moved, removed or added, in presentation time of the video (seconds).
+
+    Of one that was removed there is no start and end, of one that was added no claim and no earlier place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    change: Literal["moved", "removed", "added"]
+    claim: Annotated[int, Field(ge=0)] | None
+    """Which of the text's claims, counted from 0."""
+    region: Name
+    start_s: float | None = None
+    end_s: float | None = None
+    was_start_s: float | None = None
+    was_end_s: float | None = None
+
+
 class ReviewRecord(_Judgement):
     """One decision, with who took it and where it came from: what an importer takes, whatever tool it was made in."""
 
@@ -89,6 +107,8 @@ class ReviewRecord(_Judgement):
     is_blind: bool | None = None
     """Whether the reviewer saw no other's decision; None where the tool does not say."""
     came_from: Literal["gallery", "label_studio", "argilla"] = "gallery"
+    spans: tuple[SpanChange, ...] | None = None
+    """Spans that the reviewer changed; None where the tool shows none."""
 
     @field_validator("reviewer")
     @classmethod
