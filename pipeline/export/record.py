@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.descriptions.prompt import PROMPTS, PromptError, hashes_of_prompt
 from pipeline.inspection.corpus import Corpus
-from pipeline.snapshot import Snapshot
+from pipeline.snapshot import DatasetFacts, Snapshot
 from pipeline.store import now
 
 RECORD = "export.json"
@@ -45,6 +45,8 @@ class Export(BaseModel):
     """Rows, or samples, of each data file where they are not those of a table."""
     left_out: dict[str, list[str]] = {}
     """Columns of each table that did not go out."""
+    dataset: DatasetFacts | None = None
+    """Which copy of which data set the videos were of, if they were of one."""
     num_videos_without_licence: int
     without_licence: str | None
     """Why videos without licence or consent went out, in words."""
@@ -78,6 +80,7 @@ def record_of(
         },
         prompts=prompts,
         software=snapshot.software,
+        dataset=snapshot.dataset,
     )
 
 
