@@ -24,6 +24,7 @@ CAUSES: dict[str, str] = {
     "config_changed": "a field of the stage's config has another value",
     "retry": "it was refused for a reason that passes by itself",
     "backfill": "a backfill asks for it anew",
+    "reviewed": "a person edited the text, or the text that was edited is another",
     "removed": "its video is no longer in the source, or it is no longer found in it",
     "unrecorded": "nothing that is recorded: the corpus was made before there were ledgers, or a file was lost",
 }

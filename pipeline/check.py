@@ -20,19 +20,27 @@ from pydantic import BaseModel, ConfigDict
 from pipeline import progress
 from pipeline import snapshot as snapshots
 from pipeline.descriptions.journal import AnswerJournal, JournalError
+from pipeline.reviews.edits import judges
+from pipeline.reviews.shards import IMPORT_REVIEWS, reviews_of
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage
 from pipeline.store import MEND_RECEIPT, MEND_SNAPSHOT, UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store
 from pipeline.takedown import left_to_do
 from pipeline.walk import LIST_SOURCES, WALK, producer_of
 from schemas.corpus import TABLES
+from schemas.descriptions import DESCRIPTIONS
 from schemas.ledger import DONE, LEDGER, REFUSED
 from schemas.rejects import REJECTS
+from schemas.reviews import REVIEWS
 from schemas.table import SchemaError, Table
 from schemas.videos import SOURCES, VIDEOS
 
 MAKE_ANEW = "`facescribe check --forget-damaged` removes it, and the next build makes it anew"
 OLDER = "only older snapshots name it, and no build makes it anew: let `facescribe gc` delete those snapshots"
+NOT_MADE_ANEW = (
+    "no build makes reviews anew: restore it from a backup; or `facescribe check --forget-damaged` gives them up, and "
+    "`facescribe review import` takes the review files again"
+)
 
 Read = TypeVar("Read")
 
@@ -154,7 +162,8 @@ class _Check:
     def _tell(self, where: str, expected: object, got: object, next: str = "", **more: Any) -> None:
         if not next:
             damaged = more.get("damaged", ())
-            next = MAKE_ANEW if self._named_by_newest.issuperset(damaged) else OLDER
+            is_now = self._named_by_newest.issuperset(damaged)
+            next = OLDER if not is_now else NOT_MADE_ANEW if more.get("table") == REVIEWS.name else MAKE_ANEW
         self._faults.append(Fault(where=where, expected=str(expected), got=str(got), next=next, **more))
 
     def _tell_damaged(self, error: DamagedFileError, expected: str) -> None:
@@ -176,6 +185,9 @@ class _Check:
             progress.report("check", snapshot.number, done=place + 1, total=len(snapshot.receipts))
         self._refuse_repeated_keys(snapshot)
         self._every_unit_ended(snapshot)
+        for receipt in snapshot.receipts:
+            if receipt.stage == IMPORT_REVIEWS:
+                self._edited_texts(snapshot, receipt)
         counts = dict.fromkeys(TABLES, 0)
         for receipt in snapshot.receipts:
             for table, file in receipt.files.items():
@@ -212,6 +224,9 @@ class _Check:
         try:
             if receipt.stage == LIST_SOURCES:
                 self._is_sum(receipt, SOURCES, "num_units", sum(file.rows for file in receipt.files.values()))
+            elif receipt.stage == IMPORT_REVIEWS:
+                num_reviews = receipt.files[REVIEWS.name].rows if REVIEWS.name in receipt.files else 0
+                self._is_sum(receipt, REVIEWS, "num_units", num_reviews)
             elif stage := _STAGES.get(receipt.stage):
                 self._ledger(receipt, stage)
         except (pa.ArrowInvalid, OSError) as error:
@@ -350,7 +365,8 @@ class _Check:
                 connection.execute("set memory_limit = ?", [KEYS_MEMORY])
                 connection.execute("set temp_directory = ?", [spilled])
                 repeated = connection.execute(
-                    f"select {keys}, count(*), list(distinct filename) from read_parquet(?, filename = true) "
+                    f"select {keys}, count(*), list(distinct filename) "
+                    "from read_parquet(?, filename = true, union_by_name = true) "
                     f"group by {keys} having count(*) > 1 order by all limit 3",
                     [[self._store.path(file) for file in files]],
                 ).fetchall()
@@ -390,6 +406,26 @@ class _Check:
                 damaged = tuple(file.path for file in owner.files.values())
                 self._tell(where, expected, got, table=LEDGER.name, bucket=bucket, damaged=damaged)
 
+    def _edited_texts(self, snapshot: Snapshot, receipt: Receipt) -> None:
+        """Each edited text is the words of its review, and that review is of the version before."""
+        of_bucket = [one for one in snapshot.receipts if one.bucket == receipt.bucket]
+        file = receipt.files.get(DESCRIPTIONS.name)
+        if file is None or not all(self._sound[f.path] for one in of_bucket for f in one.files.values()):
+            return
+        reviews = {row["review_id"]: row for row in reviews_of(self._store, [receipt])}
+        names = ["track_id", "text_version", "text"]
+        listed = [one.files[DESCRIPTIONS.name] for one in of_bucket if DESCRIPTIONS.name in one.files]
+        rows = [row for one in listed for row in self._store.read(one, names).to_pylist()]
+        versions = {(row["track_id"], row["text_version"]): row for row in rows}
+        for row in self._store.read(file, [*names, "review_id", "edited_from"]).to_pylist():
+            review, base = reviews.get(row["review_id"]), versions.get((row["track_id"], row["edited_from"]))
+            is_its = review is not None and row["text"] == (review["edited_text"] or "").strip()
+            if review is None or base is None or not is_its or not judges(review, base):
+                where: dict[str, Any] = {"table": DESCRIPTIONS.name, "bucket": receipt.bucket, "damaged": (file.path,)}
+                told = f"{row['track_id']}, version {row['text_version']}"
+                expected = f"of {told} the words of a review of the version before"
+                self._tell(file.path, expected, f"review {row['review_id']}, which is not that", **where)
+
     def _refuse_denied(self, numbers: Iterable[int]) -> None:
         """Of every snapshot that is listed: a take-down that was broken off may have left the video in older ones."""
         try:
@@ -401,7 +437,8 @@ class _Check:
         looked_at: set[str] = set()
         for snapshot in filter(None, read):
             # Before sources were stored, only `videos` names them.
-            for file in snapshot.files(SOURCES.name) or snapshot.files(VIDEOS.name):
+            listed = snapshot.files(SOURCES.name) or snapshot.files(VIDEOS.name)
+            for file in [*listed, *snapshot.files(REVIEWS.name)]:  # reviews stay when a video leaves the source
                 if file.path in looked_at or not self._sound.get(file.path, True):
                     continue
                 looked_at.add(file.path)

@@ -24,6 +24,7 @@ from pipeline import progress
 from pipeline import snapshot as snapshots
 from pipeline.descriptions.journal import AnswerJournal
 from pipeline.garbage import Retention, find_garbage
+from pipeline.reviews.shards import IMPORT_REVIEWS, config_of, reviews_of, write_bucket
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage, shard_key_of
 from pipeline.store import UNDER_WAY, DamagedFileError, Receipt, ShardFile, Store, StoredFile, StoreError, now
@@ -34,6 +35,7 @@ from pipeline.walk import LIST_SOURCES, WALK, key_of_sources, producer_of
 from schemas.corpus import TABLES
 from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
+from schemas.reviews import REVIEWS
 from schemas.videos import SOURCES, VIDEOS
 
 VIDEO_ID = re.compile("[0-9a-f]{32}")
@@ -289,11 +291,13 @@ class _TakeDown:
                     yield parquet.read_row_group(group, told).filter(goes)
 
     def _goes(self, rows: pa.Table) -> pa.ChunkedArray:
-        """Which rows are of the videos [N]: by video_id, or by track_id where a table has no other."""
+        """Which rows are of the videos [N]: by video_id, or by track_id where a table or a row has no other."""
+        goes = pa.chunked_array([pa.nulls(rows.num_rows, pa.bool_())])
         for name, ids in (("video_id", set(self.work.video_ids)), ("track_id", self.work.traces.ids.get("track_id"))):
-            if name in rows.column_names:
-                return pc.is_in(rows[name], pa.array(sorted(ids or ()), pa.string()))
-        return pa.chunked_array([pa.nulls(rows.num_rows, pa.bool_()).fill_null(False)])
+            if name in rows.column_names:  # an old review says null of its video
+                is_of = pc.is_in(rows[name], pa.array(sorted(ids or ()), pa.string()))
+                goes = pc.if_else(pc.is_valid(goes), goes, pc.if_else(pc.is_valid(rows[name]), is_of, None))
+        return pc.fill_null(goes, False)
 
     def _rewrite(self, holding: Mapping[str, int]) -> int | None:
         """Commit the newest snapshot without the rows; return the number of what is then the newest."""
@@ -336,6 +340,9 @@ class _TakeDown:
         stages: dict[str, Stage[Any] | None] = {LIST_SOURCES: None, **{stage.name: stage for stage in WALK}}
         for name in (*(name for name in stages if name in before), *sorted(before.keys() - stages.keys())):
             receipt, stage = before[name], stages.get(name)
+            if name == IMPORT_REVIEWS:
+                after |= self._reviews_without(newest, receipt, after, holding)
+                continue
             is_same = not any(file.path in holding for file in receipt.files.values())
             old_inputs, new_inputs = (_input_keys(stage, known) for known in (before, after))
             if is_same and old_inputs == new_inputs:
@@ -359,6 +366,18 @@ class _TakeDown:
                 key = receipt.key
             after[name] = receipt.model_copy(update={"files": files, "key": key, **self._counts(receipt, files)})
         return list(after.values())
+
+    def _reviews_without(
+        self, newest: Snapshot, receipt: Receipt, after: Mapping[str, Receipt], holding: Mapping[str, int]
+    ) -> dict[str, Receipt]:
+        """A bucket's reviews of other videos, and the edited texts that they give, as a build would carry them over."""
+        left = []
+        for name, file in receipt.files.items():
+            kept = self._file_without(file, name, receipt.bucket, (), holding)
+            if name == REVIEWS.name and kept is not None:
+                left = reviews_of(self._store, [receipt.model_copy(update={"files": {name: kept}})])
+        written = write_bucket(self._store, receipt.bucket, left, after.values(), config_of(newest))
+        return {} if written is None else {IMPORT_REVIEWS: written}
 
     def _key(self, newest: Snapshot, receipt: Receipt, old_inputs: Sequence[str], new_inputs: Sequence[str]) -> str:
         """The shard key for the new inputs, with the backfills that went into the shard, and no later ones."""
@@ -553,9 +572,9 @@ _KEYS = ("video_id", "track_id")
 
 
 def _columns_of(file: StoredFile) -> set[str]:
-    """Of a shard, by the name of its table."""
+    """Of a shard, by the name of its table: those that say something in every row."""
     table = TABLES.get(file.path.split("/")[1])
-    return {"video_id"} if table is None else {field.name for field in table.columns}
+    return {"video_id"} if table is None else {field.name for field in table.columns if not field.nullable}
 
 
 def _says(kind: pa.DataType) -> bool:

@@ -60,6 +60,8 @@ class Traces(BaseModel):
                 self.paths.update(text for _, text in _strings(name, values))
             elif name in PICTURES:
                 self._add_pictures(values)
+            elif name == "reason" and "reviewer" in rows.column_names:  # a reviewer's words; elsewhere one of a list
+                self.texts.update(text for _, text in _strings(name, values))
             else:
                 self.texts.update(text for leaf, text in _strings(name, values) if leaf in TEXTS)
 

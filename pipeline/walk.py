@@ -50,6 +50,8 @@ WALK: tuple[Stage[Any], ...] = (
     REFINE_DESCRIPTIONS,  # last, because its server starts while everything else is computed
 )
 
+_STAGE_NAMES = frozenset(stage.name for stage in WALK)
+
 LIST_SOURCES = "list_sources"
 """What stands as a stage in receipts where the source itself was listed."""
 
@@ -217,7 +219,23 @@ class Walk:
         """Whether the newest snapshot is exactly what a run would give, so that nothing needs to be computed."""
         settled = all(self._find_sources(bucket) for bucket in self.sources)
         settled = settled and not any(self.take_settled(stage) for stage in WALK)
-        return settled and self.previous is not None and self.previous.has_just(self.receipts)
+        if not settled or self.previous is None:
+            return False
+        reviews = self._reviews(may_write=False)
+        return reviews is not None and self.previous.has_just([*self.receipts, *reviews])
+
+    def receipts_with_reviews(self) -> list[Receipt]:
+        """Every shard that is done so far, and what people said of the texts of the snapshot before.
+
+        Reviews stay whatever is built. A text that a reviewer edited stays while the text that it was made from does.
+        """
+        return [*self.receipts, *(self._reviews(may_write=True) or ())]
+
+    def _reviews(self, *, may_write: bool) -> list[Receipt] | None:
+        from pipeline.reviews.shards import carried_over
+
+        before = self._before.values()
+        return carried_over(self.store, before, self.receipts, self.config.descriptions, may_write=may_write)
 
     def commit(self, source: Path | str, max_duplicate_share: float | None = None) -> Snapshot:
         """Make what was found and made the corpus; None lets as many near-duplicate texts pass as is usual.
@@ -233,7 +251,7 @@ class Walk:
             refuse_duplicates(self._texts(), max_share=max_share)
         return snapshots.commit(
             self.store,
-            self.receipts,
+            self.receipts_with_reviews(),
             parent=self.previous,
             source=str(parse_source(source)),
             config=self.config.model_dump(mode="json"),
@@ -244,8 +262,8 @@ class Walk:
 
     @staticmethod
     def _refined(receipts: Iterable[Receipt]) -> set[str]:
-        """The files of all texts."""
-        files = [receipt.files.get(DESCRIPTIONS.name) for receipt in receipts]
+        """The files of all texts that a model or a template wrote."""
+        files = [receipt.files.get(DESCRIPTIONS.name) for receipt in receipts if receipt.stage in _STAGE_NAMES]
         return {file.path for file in files if file is not None}
 
     def _texts(self) -> list[DescribedText]:

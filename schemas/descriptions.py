@@ -75,6 +75,7 @@ DRAFTS = Table(
 STATUSES = {
     "refined": "the language model's prose, with every claim supported and nothing said beyond the evidence",
     "fallback": "the draft's text, because the language model's answers failed the check",
+    "edited": "a reviewer's text, which stood the same check as a language model's",
 }
 
 FALLBACK_REASONS = {
@@ -93,7 +94,7 @@ FALLBACK_REASONS = {
 
 DESCRIPTIONS = Table(
     name="descriptions",
-    version=2,
+    version=3,
     meaning="one row per described track and version of its text; a refinement adds a row and overwrites none",
     primary_key=("track_id", "text_version"),
     columns=(
@@ -114,5 +115,7 @@ DESCRIPTIONS = Table(
         column("num_text_tokens", pa.int32(), "tokens of the text, counted by the text encoder's own tokenizer"),
         column("asked", pa.list_(ASKED), "every request for this text in order, with its answer as it came"),
         column("saw_label", pa.bool_(), "whether the writer was shown the emotion label: for training splits only"),
+        column("review_id", pa.string(), "of an edited text: the review that it came with", nullable=True),
+        column("edited_from", pa.int32(), "of an edited text: the version that the reviewer edited", nullable=True),
     ),
 )

@@ -16,6 +16,7 @@ from pipeline.audit.diversity import words_of
 from pipeline.audit.drift import similarity
 from pipeline.causes import Cause, cause_of_source, cause_of_stage, cause_of_unit
 from pipeline.inspection.corpus import LONG_COLUMNS, Corpus
+from pipeline.reviews.shards import IMPORT_REVIEWS
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Stage
 from pipeline.store import Receipt, ShardFile, Store
@@ -24,14 +25,13 @@ from schemas.corpus import TABLES
 from schemas.descriptions import DESCRIPTIONS
 from schemas.ledger import LEDGER
 from schemas.rejects import REJECTS
-from schemas.reviews import REVIEWS
 from schemas.table import Table
 from schemas.videos import ANNOTATIONS, SOURCES
 
 if TYPE_CHECKING:
     import duckdb
 
-COMPARED = tuple(table for table in TABLES.values() if table not in (REVIEWS, LEDGER))
+COMPARED = tuple(table for table in TABLES.values() if table is not LEDGER)
 
 WHAT = {
     "added": "its key is new",
@@ -176,7 +176,7 @@ def _compared(
 
 
 def _unit_of(stage: str) -> str:
-    return next((one.unit for one in WALK if one.name == stage), "video_id")
+    return "track_id" if stage == IMPORT_REVIEWS else next((one.unit for one in WALK if one.name == stage), "video_id")
 
 
 # --- units
@@ -365,7 +365,7 @@ def frame_of_changes(before: Corpus, after: Corpus, found: Changes | None = None
     found = found or changes(before, after)
     causes = found.units[["stage", "unit_id", "root", "detail"]].rename(columns={"root": "cause"})
     rows = found.rows.merge(causes, on=["stage", "unit_id"], how="left", validate="many_to_one")
-    rows["cause"] = rows["cause"].fillna("unrecorded")
+    rows["cause"] = rows["cause"].mask(rows["stage"] == IMPORT_REVIEWS, "reviewed").fillna("unrecorded")
     rows["path"] = rows["video_id"].map(paths_of(before) | paths_of(after))
     rows["similarity"] = [
         similarity(words_of(old), words_of(new)) if isinstance(old, str) and isinstance(new, str) else None

@@ -16,6 +16,7 @@ from pipeline.audit.drift import CauseDrift, TrackDrift, cause_drift, track_drif
 from pipeline.audit.texts import texts_of
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.inspection.corpus import Corpus
+from pipeline.reviews.shards import IMPORT_REVIEWS
 from pipeline.snapshot import Snapshot
 from pipeline.walk import WALK
 from schemas.descriptions import DESCRIPTIONS
@@ -337,6 +338,7 @@ def _texts(found: Changes, before: Corpus, after: Corpus) -> TextDrift:
     causes = units[["unit_id", "root", "detail", "is_asked", "is_asked_again"]]
     changed = in_both[is_other].merge(causes, on="unit_id", how="left")
     changed["root"] = changed["root"].where(changed["what"] != "rewritten").fillna(UNRECORDED)
+    changed["root"] = changed["root"].mask(changed["stage"] == IMPORT_REVIEWS, "reviewed")
     changed = changed.fillna({"detail": "", "is_asked": False, "is_asked_again": False})
     compared = _compared_texts(changed, before, after)
     roots = dict(zip(changed["track_id"], zip(changed["root"], changed["detail"], strict=True), strict=True))

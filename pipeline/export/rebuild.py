@@ -165,7 +165,7 @@ def _commit(walk: Walk, exported: ReadExport) -> Snapshot:
         }
     return snapshots.commit(
         walk.store,
-        walk.receipts,
+        walk.receipts_with_reviews(),
         parent=walk.previous,
         source=f"rebuilt from the export of snapshot {exported.record.snapshot} of {exported.record.exported_at}",
         config=walk.config.model_dump(mode="json"),

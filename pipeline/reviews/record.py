@@ -129,6 +129,7 @@ class ReviewRecord(_Judgement):
             self.decision,
             self.reason or "",
             self.edited_text or "",
+            *(span.model_dump_json() for span in self.spans or ()),
         )
         return hashlib.sha256("\0".join(said).encode("utf-8")).hexdigest()[:32]
 

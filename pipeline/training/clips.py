@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.inspection.corpus import Corpus
 from pipeline.object_storage import open_input
+from pipeline.reviews.standing import rejected_texts
 from pipeline.stage import content_hash
 from pipeline.training.manifest import TrainingError
 from schemas.motion import MOTION
@@ -173,10 +174,12 @@ def _prominence(take: Sequence[Mapping[str, Any]]) -> tuple[float, float, str]:
 
 
 def _texts(corpus: Corpus) -> dict[str, dict[str, Any]]:
-    """The latest text of each track."""
+    """The latest text of each track, but for those that more reviewers reject than accept: their clips have no text."""
+    rejected = rejected_texts(corpus.store, corpus.snapshot)
     columns = ["track_id", "text_version", "text", "status", "claims", "saw_label"]
     rows = corpus.arrow("descriptions", columns).to_pylist()  # in the order of their versions: the last one wins
-    return {row["track_id"]: {**row, "has_fallback": row["status"] == "fallback"} for row in rows}
+    newest = {row["track_id"]: {**row, "has_fallback": row["status"] == "fallback"} for row in rows}
+    return {of: row for of, row in newest.items() if (of, row["text_version"]) not in rejected}
 
 
 def _drafts(corpus: Corpus) -> dict[str, dict[str, Any]]:
