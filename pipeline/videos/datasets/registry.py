@@ -5,13 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from natsort import natsorted
+
 from pipeline.videos.datasets.listing import DatasetError, Listing, Reader
+
+PEER_LISTS = "peer_lists"
+"""A folder below a set's own: lists of other projects, as `peer_lists/dfer-clip/DFEW_set_1_train.txt`."""
 
 READERS: Mapping[str, str] = MappingProxyType(
     {
@@ -119,7 +124,7 @@ def reader_of(name: str) -> Reader:
 
 
 def read_dataset(address: SourceAddress) -> Listing:
-    """List the data set at an address: its clips as its own annotation tells of them.
+    """List the data set at an address: its clips as its own annotation, and lists in PEER_LISTS, tell of them.
 
     Raises:
         DatasetError: the address names no data set, nothing is there, or not the set or the variant that was named.
@@ -134,4 +139,17 @@ def read_dataset(address: SourceAddress) -> Listing:
     if not address.path.is_dir():
         what = "is a file" if address.path.exists() else "there is no such folder"
         raise DatasetError(f"{address}: {what}; give the folder that the set was unpacked into")
-    return reader.read(address.path, address.variant)
+    return _with_peer_lists(reader.read(address.path, address.variant))
+
+
+def _with_peer_lists(listing: Listing) -> Listing:
+    """With the folds of every list below PEER_LISTS, each as a protocol of its own."""
+    from pipeline.videos.datasets.flat_lists import with_list
+
+    for path in natsorted((listing.folder / PEER_LISTS).rglob("*")):
+        if path.suffix in (".txt", ".csv") and path.is_file() and not path.name.startswith("."):
+            below = path.relative_to(listing.folder)
+            order = below.parts[1] if len(below.parts) > 2 else None
+            listing = with_list(listing, path, order=order)
+            listing = replace(listing, annotation_files=(*listing.annotation_files, below.as_posix()))
+    return listing

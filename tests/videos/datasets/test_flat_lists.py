@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.videos.datasets import afew, dfew, ferv39k, mafw
 from pipeline.videos.datasets.flat_lists import fold_and_part, read_flat_list, with_list
 from pipeline.videos.datasets.listing import FAULTS, DatasetError, Fault, FoldPart, Listing
+from pipeline.videos.datasets.registry import parse_source, read_dataset
 from pipeline.videos.label_names import label_order
 from tests.videos.datasets import afew_tree, dfew_tree, ferv39k_tree, mafw_tree
 
@@ -152,3 +153,17 @@ def test_every_line_of_a_list_is_an_entry_or_a_fault(
     assert {fault.kind for fault in faults} <= set(FAULTS)
     told = [fault for fault in faults if fault.kind == "bad_line"]
     assert len(entries) + len(told) == sum(1 for line in lines if line.strip())
+
+
+def test_lists_that_lie_below_a_set_are_protocols_of_it(tmp_path: Path) -> None:
+    folder = dfew_tree.write_dfew(tmp_path / "DFEW")
+    lines = [f"x/{n:05d} 9 {dfew_tree.LABEL_IDS[n] - 1}" for n in CLIPS_1]
+    for order in ("dfer-clip", "mae-dfer"):
+        (folder / "peer_lists" / order).mkdir(parents=True)
+        write(folder / "peer_lists" / order / "DFEW_set_1_train.txt", lines)
+    found = read_dataset(parse_source(f"dfew:{folder}"))
+    assert {"dfew-dfer-clip", "dfew-mae-dfer"} < {part.protocol for clip in found.clips for part in clip.folds}
+    assert "peer_lists/dfer-clip/DFEW_set_1_train.txt" in found.annotation_files
+    (folder / "peer_lists" / "dfer-clip").rename(folder / "peer_lists" / "official")
+    with pytest.raises(DatasetError, match="the numbers are those of dfer-clip, mae-dfer"):
+        read_dataset(parse_source(f"dfew:{folder}"))
