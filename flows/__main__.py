@@ -18,6 +18,8 @@ from flows.ending import FAILED, INTERRUPTED, WRONG_USAGE, fail
 from flows.evaluating import ablate, compare, crossval, evaluate
 from flows.export import export
 from flows.keeping import check, gc, takedown
+from flows.looking import gallery
+from flows.overview import overview
 from flows.rebuilding import rebuild
 from flows.reviewing import review
 from flows.train import train
@@ -196,24 +198,8 @@ def diff(before: int, after: int, root: Root = DEFAULT_ROOT) -> None:
     print_frame(pd.DataFrame(rows), None, limit=100)
 
 
-@app.command()
-def gallery(
-    root: Root = DEFAULT_ROOT,
-    output: Annotated[
-        Path | None, typer.Option(help="Where the page goes; by default gallery.html in the root.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most tracks on the page.")] = 200,
-) -> None:
-    """Write one HTML page: per track its filmstrip, motion, action curves, draft and refined text."""
-    from flows.console import console, progress_bars
-    from pipeline.inspection.corpus import Corpus
-    from pipeline.inspection.gallery import write_gallery
-
-    with progress_bars():
-        path = write_gallery(Corpus(root), output or root / "gallery.html", limit=limit)
-    console.print(f"gallery: {path.resolve()}", highlight=False, soft_wrap=True)
-
-
+app.command()(gallery)
+app.command()(overview)
 app.command()(audit)
 app.command()(drift)
 app.command()(gc)
