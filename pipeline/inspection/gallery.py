@@ -1,115 +1,176 @@
-"""Write a corpus as one HTML file to look at: film, motion, curves and texts of its tracks, and what was refused.
+"""Write a corpus as pages to look at: film, motion, curves and texts of its tracks, and what was refused.
 
-The page asks nothing of a network: pictures are part of it, and its own policy forbids everything else.
+Up to ONE_FILE tracks are one HTML file. More of them are an index, a light row each, and beside it a folder of files
+with PER_FILE tracks each, which the index shows in a frame. Either way nothing is asked of a network: pictures are
+part of the pages, and their own policy forbids everything else.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import cv2
+import jinja2
+import numpy as np
 from markupsafe import Markup
 
-from pipeline.inspection import timeline
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.gallery_rows import QUALITIES, Row, choose_rows, index_of
+from pipeline.inspection.gallery_track import track_facts
 from pipeline.inspection.page import html_environment, whole_file
-from pipeline.inspection.timeline import Clock, FilmFrame
 from pipeline.progress import report
 from pipeline.walk import WALK
-from schemas.descriptions import FALLBACK_REASONS
 from schemas.rejects import REASONS
 
-CROPS_SHOWN = 12
-"""Pictures of a track that has no motion clips."""
+ONE_FILE = 200
+"""Most tracks in a single file: some 100 kB each."""
+
+PER_FILE = 20
+"""Tracks in each file of a folder: 2 MB, which a browser opens at once."""
 
 REJECTS_SHOWN = 1000
 
-MADE_BY = {table.name: stage.name for stage in WALK for table in stage.writes}
+THUMB_PX = 48
+THUMB_QUALITY = 60
 
-NEEDS = {"actions": ("actions",), "motion": ("motion",), "drafts": ("actions", "drafts")}
-NEEDS["descriptions"] = (*NEEDS["drafts"], "descriptions")
-"""For each table, the tables without whose row for a track it has none either, in the order of the walk."""
+STATUSES_SHOWN = ("refined", "edited", "fallback", "none")
 
-TRACK_COLUMNS = (
-    "track_id", "video_id", "unit_key", "start_s", "end_s", "num_frames", "is_gap_before", "median_face_px",
-    "decoder", "detector", "weights",
-)  # fmt: skip
-DESCRIPTION_COLUMNS = (
-    "text_version", "unit_key", "text", "status", "fallback_reason", "fallback_detail", "claims", "num_text_tokens",
-    "asked", "saw_label",
-)  # fmt: skip
+SINGLE_SCRIPTS = ("gallery_rows.js", "gallery_review.js", "gallery.js")
+INDEX_SCRIPTS = ("gallery_rows.js", "gallery_review.js", "gallery_index.js")
 
 
-def write_gallery(corpus: Corpus, path: Path, *, limit: int = 200) -> Path:
-    """Write the first `limit` tracks, by video path and start, as one HTML file at `path`, whole or not at all.
+def write_gallery(
+    corpus: Corpus,
+    path: Path,
+    *,
+    limit: int | None = None,
+    tracks: Sequence[str] | None = None,
+    where: str | None = None,
+    one_file: int = ONE_FILE,
+    per_file: int = PER_FILE,
+) -> Path:
+    """Write tracks, by video path and start, as a page at `path`: whole or not at all.
+
+    limit: only the first so many. tracks: only these, in this order. where: only those that fit an SQL condition over
+    tracks, videos and descriptions (the newest of each). More than `one_file` of them need a folder beside the page,
+    named as it is with `_pages`.
 
     Raises:
-        ValueError: `limit` is negative.
-        OSError: the file cannot be written.
+        ChoiceError: a ValueError; a track that is not there, a condition that is no SQL, a negative limit.
+        OSError: a file cannot be written.
     """
-    if limit < 0:
-        raise ValueError(f"limit: expected the number of tracks to show, 0 or more, got {limit}")
-    tracks = _tracks_in_order(corpus)
-    shown = tracks[:limit]
-    with whole_file(path) as file:
-        for piece in (
-            html_environment(Path(__file__).parent)
-            .get_template("gallery.html.j2")
-            .generate(
-                **_page_facts(corpus, tracks, shown),
-                tracks=_each_reported(corpus, shown),
-                rejects=_rejects(corpus)[:REJECTS_SHOWN],
-                style=_inline("gallery.css"),
-                script=_inline("gallery.js"),
-                script_sha256=base64.b64encode(hashlib.sha256(_inline("gallery.js").encode()).digest()).decode(),
-            )
-        ):
-            file.write(piece)
+    rows, total = choose_rows(corpus, tracks, where, limit)
+    rejects = _rejects(corpus)
+    facts = _page_facts(corpus, rows, total, rejects) | {"is_limited": limit is not None and len(rows) == limit}
+    environment = html_environment(Path(__file__).parent)
+    articles = _each_reported(corpus, rows, rejects)
+    pages = path.with_name(f"{path.stem}_pages")
+    if len(rows) <= one_file:
+        with whole_file(path) as file:
+            page = facts | _scripts(SINGLE_SCRIPTS) | {"tracks": articles, "index": _json(index_of(rows, {}, {}))}
+            _write(environment.get_template("gallery.html.j2"), page | {"index_url": None}, file)
+        _forget_pages(pages)
+        return path
+    page_of = {row.track_id: f"{pages.name}/{place // per_file + 1:04}.html" for place, row in enumerate(rows)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{pages.name}.{uuid.uuid4().hex[:8]}")
+    beside.mkdir()
+    try:
+        thumbs: dict[str, str] = {}
+        template = environment.get_template("gallery.html.j2")
+        for first in range(0, len(rows), per_file):
+            part = rows[first : first + per_file]
+            shown = [next(articles) for _ in part]
+            thumbs |= {article["row"].track_id: _thumb(article["film"]) for article in shown if article["film"]}
+            page = facts | _scripts(SINGLE_SCRIPTS) | {"tracks": shown, "index": _json(index_of(part, {}, {}))}
+            page |= {"index_url": f"../{path.name}", "rejects": [], "num_shown": len(part)}
+            with whole_file(beside / f"{first // per_file + 1:04}.html") as file:
+                _write(template, page, file)
+        next(articles, None)  # tells that the last one is done
+        with whole_file(path) as file:
+            page = facts | _scripts(INDEX_SCRIPTS) | {"index": _json(index_of(rows, thumbs, page_of))}
+            _write(environment.get_template("gallery_index.html.j2"), page, file)
+            _forget_pages(pages)
+            beside.replace(pages)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return path
 
 
-def _inline(name: str) -> Markup:
-    return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+def _write(template: jinja2.Template, facts: Mapping[str, Any], file: TextIO) -> None:
+    for piece in template.generate(**facts):
+        file.write(piece)
 
 
-def _tracks_in_order(corpus: Corpus) -> list[dict[str, Any]]:
-    """Every track by path and start: its ids, its video's row, its place in the video, its newest text's status."""
-    videos = {video["video_id"]: video for video in corpus.arrow("videos", ["video_id", "path", "label"]).to_pylist()}
-    texts = corpus.arrow("descriptions", ["track_id", "text_version", "status"]).to_pylist()
-    newest = {text["track_id"]: text for text in texts}  # in key order, so a later version comes later
-    tracks: list[dict[str, Any]] = corpus.arrow("tracks", ["track_id", "video_id", "start_s"]).to_pylist()
-    tracks.sort(key=lambda track: (videos[track["video_id"]]["path"], track["start_s"], track["track_id"]))
-    totals = Counter(track["video_id"] for track in tracks)
-    places: Counter[str] = Counter()
-    for track in tracks:
-        places[track["video_id"]] += 1
-        text = newest.get(track["track_id"])
-        track["video"] = videos[track["video_id"]]
-        track["place"], track["num_places"] = places[track["video_id"]], totals[track["video_id"]]
-        track["text_version"], track["status"] = (text["text_version"], text["status"]) if text else (None, "none")
-    return tracks
+def _forget_pages(folder: Path) -> None:
+    """Remove a folder of an earlier gallery, if it is one."""
+    if folder.is_dir() and all(page.suffix == ".html" and page.stem.isdecimal() for page in folder.iterdir()):
+        shutil.rmtree(folder)
+
+
+def _inline(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _scripts(names: Sequence[str]) -> dict[str, Any]:
+    """Style and script of a page, with the hash by which its policy allows this script and no other."""
+    script = '"use strict";\n(() => {\n' + "\n".join(_inline(name) for name in names) + "})();\n"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": Markup(_inline("gallery.css")), "script": Markup(script), "script_sha256": digest}
+
+
+def _json(value: Any) -> Markup:
+    """JSON that can stand in an HTML page: no character in it ends a script or begins a tag."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _thumb(film: Sequence[Any]) -> str:
+    """The middle picture of a film, small."""
+    _, _, data = film[len(film) // 2].picture.partition(",")
+    picture: Any = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    small = cv2.resize(picture, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA)
+    done, encoded = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, THUMB_QUALITY])
+    return f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}" if done else ""
 
 
 def _page_facts(
-    corpus: Corpus, tracks: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]
+    corpus: Corpus, shown: Sequence[Row], total: int, rejects: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     snapshot = corpus.snapshot
+    statuses = Counter(_statuses(corpus))
+    statuses["none"] = total - statuses.total()
     return {
         "name": corpus.store.root.resolve().name,
         "snapshot": snapshot,
         "counts": snapshot.counts,
-        "statuses": Counter(track["status"] for track in tracks),
-        "shown_statuses": Counter(track["status"] for track in shown),
-        "num_tracks": len(tracks),
+        "status_names": STATUSES_SHOWN,
+        "statuses": statuses,
+        "shown_statuses": Counter(row.status for row in shown),
+        "qualities": QUALITIES,
+        "num_tracks": total,
         "num_shown": len(shown),
         "reject_reasons": sorted(snapshot.rejects.items(), key=lambda item: (-item[1], item[0])),
         "num_rejects": sum(snapshot.rejects.values()),
+        "rejects": rejects[:REJECTS_SHOWN],
         "meanings": {name: reason.meaning for name, reason in REASONS.items()},
     }
+
+
+def _statuses(corpus: Corpus) -> list[str]:
+    """The status of each track's newest text."""
+    texts = corpus.arrow("descriptions", ["track_id", "text_version", "status"]).to_pylist()
+    return list({text["track_id"]: text["status"] for text in texts}.values())
 
 
 def _rejects(corpus: Corpus) -> list[dict[str, Any]]:
@@ -120,75 +181,18 @@ def _rejects(corpus: Corpus) -> list[dict[str, Any]]:
     return sorted(rejects, key=lambda reject: (order.get(reject["stage"], len(WALK)), reject["path"] or ""))
 
 
-def _each_reported(corpus: Corpus, shown: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _each_reported(
+    corpus: Corpus, rows: Sequence[Row], listed: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """What the template needs of each track, read one track at a time."""
-    rejects: dict[str, dict[str, dict[str, Any]]] = {}
-    for reject in _rejects(corpus):
+    rejects: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for reject in listed:
         rejects.setdefault(reject["unit_id"], {})[reject["stage"]] = reject
-    report("write_gallery", 0, done=0, total=len(shown))
-    for done, track in enumerate(shown, start=1):
-        yield _track_facts(corpus, track, rejects.get(track["track_id"], {}))
-        report("write_gallery", 0, done=done, total=len(shown))
-
-
-def _track_facts(corpus: Corpus, known: Mapping[str, Any], rejects: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    ids = known["video_id"], known["track_id"]
-    (passport,) = corpus.of_track("tracks", *ids, TRACK_COLUMNS).to_pylist()
-    clock = Clock(passport["start_s"], passport["end_s"])
-    film, num_clips = _film(corpus, ids, passport["num_frames"], clock)
-    columns = ["times_s", "measures", "measurable", "events", "unmeasured", "unclear"]
-    actions = corpus.of_track("actions", *ids, columns).to_pylist()
-    drafts = corpus.of_track("drafts", *ids, ["text", "writer", "seen_text"]).to_pylist()
-    description = _description(corpus, ids, known["text_version"])
-    found = {"actions": actions, "drafts": drafts, "descriptions": description, "motion": num_clips}
-    return {
-        **known,
-        **passport,
-        "clock": clock,
-        "film": film,
-        "num_clips": num_clips,
-        "lanes": timeline.lanes_of(actions[0], passport["is_gap_before"], clock) if actions else None,
-        "events": actions[0]["events"] if actions else [],
-        "draft": drafts[0] if drafts else None,
-        "description": description,
-        "fallback": _fallback_in_words(description),
-        "missing": {table: _why_missing(table, rejects) for table, rows in found.items() if not rows},
-    }
-
-
-def _film(corpus: Corpus, ids: tuple[str, str], num_frames: int, clock: Clock) -> tuple[list[FilmFrame], int]:
-    """Up to sixteen frames of the track's motion clips and the number of clips; without clips, crops of the track."""
-    clips = corpus.of_track("motion", *ids, ["clip_id", "start_s", "is_padding"])
-    if not clips.num_rows:
-        crops = corpus.of_track(
-            "crops", *ids, ["time_s", "crop_jpeg"], position=timeline.middles(num_frames, CROPS_SHOWN)
-        )
-        return list(timeline.film_of_crops(crops, clock)), 0
-    chosen = timeline.choose_clip_frames(clips)
-    columns = ["clip_id", "times_s", "frames", "motion_weights", "is_motion_known"]
-    wanted = corpus.of_track("motion", *ids, columns, clip_id=sorted({clip_id for clip_id, _, _ in chosen}))
-    return list(timeline.film_of_clips(wanted, chosen, clock)), clips.num_rows
-
-
-def _description(corpus: Corpus, ids: tuple[str, str], text_version: int | None) -> dict[str, Any] | None:
-    if text_version is None:
-        return None
-    rows = corpus.of_track("descriptions", *ids, DESCRIPTION_COLUMNS, text_version=[text_version])
-    (description,) = rows.to_pylist()
-    return dict(description)
-
-
-def _fallback_in_words(description: Mapping[str, Any] | None) -> str | None:
-    if description is None or description["fallback_reason"] is None:
-        return None
-    reason: str = description["fallback_reason"]
-    return FALLBACK_REASONS.get(reason, reason)
-
-
-def _why_missing(table: str, rejects: Mapping[str, Mapping[str, Any]]) -> str:
-    """Why a track has no row in `table`, from its rejects by stage."""
-    for needed in NEEDS[table]:
-        if reject := rejects.get(MADE_BY[needed]):
-            reason = REASONS.get(reject["reason"])
-            return f"{reason.meaning if reason else reject['reason']} ({MADE_BY[needed]}: {reject['detail']})"
-    return f"the stage {MADE_BY[table]} has no result for this track in this snapshot"
+    reviews: dict[str, list[dict[str, Any]]] = {}
+    columns = ["track_id", "text_version", "decision", "reason", "reviewer", "reviewed_at"]
+    for review in corpus.arrow("reviews", columns).to_pylist():
+        reviews.setdefault(review["track_id"], []).append(review)
+    report("write_gallery", 0, done=0, total=len(rows))
+    for done, row in enumerate(rows, start=1):
+        yield track_facts(corpus, row, rejects.get(row.track_id, {}), reviews.get(row.track_id, []))
+        report("write_gallery", 0, done=done, total=len(rows))

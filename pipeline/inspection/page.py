@@ -28,7 +28,7 @@ def html_environment(folder: Path) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_name_unseen,
+        finalize=name_unseen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -37,7 +37,8 @@ def html_environment(folder: Path) -> jinja2.Environment:
     return environment
 
 
-def _name_unseen(value: Any) -> Any:
+def name_unseen(value: Any) -> Any:
+    """A value as a page shows it: in text, what is not seen and turns what stands beside it is named."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
     return value

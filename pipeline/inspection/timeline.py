@@ -7,7 +7,7 @@ Shape letters: T = frames of the track, G = 14 patches a side.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ class Lane:
     What is no action of the face alone (of the head, or of a region as a whole) has no path.
     """
 
+    action: str
     name: str
     action_unit: str
     paths: Mapping[str, str]
@@ -181,8 +182,13 @@ def _data_uri(media_type: str, suffix: str, image: Any, *options: int) -> str:
     return f"data:{media_type};base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
-def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: Clock) -> Lanes:
-    """The lanes of one row of ACTIONS: actions with events first, the strongest first, at most six."""
+def lanes_of(
+    actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: Clock, claimed: Collection[str] = ()
+) -> Lanes:
+    """The lanes of one row of ACTIONS: claimed actions first, then those with events, the strongest first, at most six.
+
+    An action that a text claims has its lane even where it never moved: that is how a wrong claim is seen.
+    """
     times_s = np.array(actions["times_s"], np.float64)
     curves = _curves(actions)
     is_gap = np.array(is_gap_before, np.bool_)
@@ -194,12 +200,18 @@ def lanes_of(actions: Mapping[str, Any], is_gap_before: Sequence[bool], clock: C
             reach[event["action"]] = max(reach.get(event["action"], 0.0), event["peak"])
     with_event = {event["action"] for event in actions["events"]}
     untold = {span["action"] for span in actions["unclear"] if span["why"] == "not_told"}
-    moved = [a for a in TOLD_ACTIONS if a in with_event or (a not in untold and reach.get(a, 0.0) >= MOVED_FROM)]
-    shown = sorted(moved, key=lambda action: (action not in with_event, -reach[action]))[:MAX_LANES]
-    scale = _scale(max((reach[action] for action in shown if action in curves), default=0.0))
+    moved = [
+        action
+        for action in TOLD_ACTIONS
+        if action in with_event or action in claimed or (action not in untold and reach.get(action, 0.0) >= MOVED_FROM)
+    ]
+    order = {action: (action not in claimed, action not in with_event, -reach.get(action, 0.0)) for action in moved}
+    shown = sorted(moved, key=order.__getitem__)[:MAX_LANES]
+    scale = _scale(max((reach.get(action, 0.0) for action in shown if action in curves), default=0.0))
     x = [clock.percent(time_s) for time_s in times_s.tolist()]
     lanes = [
         Lane(
+            action=action,
             name=action.replace("_", " "),
             action_unit=TOLD_ACTIONS[action].action_unit,
             paths={
