@@ -1,4 +1,4 @@
-"""The commands of reviews: `facescribe review import`, `status`, `agreement`, `assign`. docs/review.md says how."""
+"""The commands of reviews: `facescribe review import`, `export` and others. docs/review.md says how."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import typer
 
 from flows.building import DEFAULT_ROOT, Root
 from flows.ending import FAILED
+from flows.review_tools import Given, read_from_argilla, read_from_label_studio, send_out
 
 if TYPE_CHECKING:
     from pipeline.reviews.agreement import Agreement, Coefficient
+    from pipeline.reviews.answers import Answers
     from pipeline.reviews.edits import EditFate
     from pipeline.reviews.importing import ImportReport
-    from pipeline.reviews.record import ReviewRecord
     from pipeline.reviews.standing import Judged, Standing
 
 review = typer.Typer(
@@ -26,13 +27,21 @@ review = typer.Typer(
 )
 
 
-def _gallery(path: Path) -> list[ReviewRecord]:
+review.command("export")(send_out)
+
+
+def _gallery(path: Path, given: Given) -> Answers:
+    from pipeline.reviews.answers import Answers
     from pipeline.reviews.record import read_review_file
 
-    return read_review_file(path)
+    return Answers(read_review_file(path))
 
 
-READERS: dict[str, Callable[[Path], list[ReviewRecord]]] = {"gallery": _gallery}
+READERS: dict[str, Callable[[Path, Given], Answers]] = {
+    "gallery": _gallery,
+    "label-studio": read_from_label_studio,
+    "argilla": read_from_argilla,
+}
 """By the name that --format takes: what reads a file of that tool. Each imports its module when it is called."""
 
 MOST_LISTED = 20
@@ -46,7 +55,17 @@ Snapshot = Annotated[int | None, typer.Option(help="An older snapshot.")]
 def take_in(
     files: Annotated[list[Path], typer.Argument(help="Files of reviews, of one reviewer or of several.")],
     root: Root = DEFAULT_ROOT,
-    format: Annotated[str, typer.Option(help="The tool that wrote the files.")] = "gallery",
+    format: Annotated[
+        str, typer.Option("--format", help="The tool that wrote the files: gallery, label-studio or argilla.")
+    ] = "gallery",
+    time_map: Annotated[
+        Path | None,
+        typer.Option("--map", help="Of label-studio: the folder of the export, or the time_map.json in it."),
+    ] = None,
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option(help="Of label-studio and argilla: ID=NAME, who an id or e-mail of the tool is; again for each."),
+    ] = None,
     labels_hidden: Annotated[
         bool, typer.Option("--labels-hidden", help="The reviewers were shown no emotion label.")
     ] = False,
@@ -60,6 +79,8 @@ def take_in(
         facescribe review import anna.json ben.json
 
         facescribe review import reviews/*.json --root data/corpus
+
+        facescribe review import project-2.json --format label-studio --map out/ --reviewer 1=anna
     """
     from flows.console import progress_bars
     from pipeline.reviews.importing import import_reviews
@@ -67,14 +88,18 @@ def take_in(
 
     if format not in READERS:
         raise typer.BadParameter(f"no format {format!r}; there are: {', '.join(READERS)}", param_hint="--format")
-    records = [record for path in files for record in READERS[format](path)]
+    given = Given.of(format, root, time_map, reviewer or [])
+    answers = [READERS[format](path, given) for path in files]
+    records = [record for one in answers for record in one.records]
+    left_out = [line for one in answers for line in one.left_out]
     store = Store.open(root)
     with progress_bars():
         report = import_reviews(store, records, labels_hidden=labels_hidden, on_wait=_say_error)
     if json:
-        print(_import_json(report))
+        print(_import_json(report, left_out))
     else:
         _print_import(report)
+        _list("left out, since they are no decision or contradict themselves", left_out)
     if report.stale:
         raise SystemExit(FAILED)
 
@@ -258,7 +283,7 @@ def _plain(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _import_json(report: ImportReport) -> str:
+def _import_json(report: ImportReport, left_out: list[str]) -> str:
     return _as_json(
         {
             "snapshot_before": report.snapshot_before,
@@ -268,6 +293,7 @@ def _import_json(report: ImportReport) -> str:
             "superseded": [row["review_id"] for row in report.superseded],
             "edits": [_fate_json(fate) for fate in report.edits],
             "stale": [{**one.record.model_dump(mode="json"), "why": one.why} for one in report.stale],
+            "left_out": left_out,
         }
     )
 

@@ -76,7 +76,7 @@ def labelling_interface() -> str:
            requiredMessage="Choose accept, reject, edit or unsure.">
 {choices}
   </Choices>
-  <Header value="Your text, where you choose edit (click it to change it)" size="5"/>
+  <Header value="Your text, where you choose edit (point at it: the pencil opens it)" size="5"/>
   <TextArea name="{TEXT}" toName="video" rows="4" maxSubmissions="1" editable="true" showSubmitButton="true"/>
   <Header value="Why" size="5"/>
   <TextArea name="{REASON}" toName="video" rows="2" maxSubmissions="1" editable="true" showSubmitButton="true"/>

@@ -84,7 +84,7 @@ def write_copy(path: Path, plan: CopyPlan, crops_jpeg: Sequence[bytes]) -> None:
     import av
 
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        options = {"crf": QUALITY_CRF, "bf": "0", "g": str(KEYFRAME_EVERY), "preset": "medium"}
+        options = {"crf": QUALITY_CRF, "bf": "0", "g": str(KEYFRAME_EVERY), "preset": "veryfast"}
         stream: Any = container.add_stream("libx264", rate=plan.fps, options=options)
         stream.pix_fmt = "yuv420p"
         for number, rgb in enumerate(_pictures(plan, crops_jpeg)):
