@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -22,13 +22,9 @@ from flows.looking import gallery
 from flows.overview import overview
 from flows.rebuilding import rebuild
 from flows.reviewing import review
+from flows.showing import show
 from flows.train import train
 from flows.verifying import verify
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from pipeline.inspection.corpus import Corpus
 
 
 class Commands(TyperGroup):
@@ -65,76 +61,7 @@ app.command()(backfill)
 app.command()(verify)
 
 
-@app.command()
-def show(
-    table: Annotated[str | None, typer.Argument(help="videos, tracks, actions, drafts, descriptions, …")] = None,
-    root: Root = DEFAULT_ROOT,
-    sql: Annotated[str | None, typer.Option(help="A DuckDB query over the tables by their names, instead.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns to show, with commas between.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line, nothing cut.")] = False,
-    snapshot: Annotated[int | None, typer.Option(help="An older snapshot.")] = None,
-) -> None:
-    """Show a table, or the answer to an SQL query, in the terminal.
-
-    facescribe show descriptions
-
-    facescribe show tracks --columns track_id,start_s,end_s,median_face_px
-
-    facescribe show --sql "select reason, count(*) from rejects group by reason"
-    """
-    import duckdb
-
-    from flows.console import print_frame
-    from pipeline.inspection.corpus import Corpus
-
-    if (table is None) == (sql is None):
-        raise typer.BadParameter("give either a TABLE or --sql", param_hint="TABLE")
-    corpus = Corpus(root, snapshot)
-    wanted = None if columns is None else [name.strip() for name in columns.split(",")]
-    try:
-        frame = corpus.sql(sql) if sql is not None else _frame(corpus, str(table))
-    except duckdb.Error as error:
-        raise typer.BadParameter(str(error), param_hint="--sql") from error
-    if wanted is not None and (unknown := [name for name in wanted if name not in frame.columns]):
-        hint = f"no column {unknown[0]!r}; there are: {', '.join(map(str, frame.columns))}"
-        raise typer.BadParameter(hint, param_hint="--columns")
-    if wanted is None and sql is None and not json:
-        wanted = [name for name in SHOWN.get(str(table), frame.columns) if frame[name].notna().any() or frame.empty]
-    print_frame(frame, wanted, limit, as_json=json)
-
-
-SHOWN = {
-    "videos": ["path", "video_id", "duration_s", "num_frames", "width_px", "height_px", "codec", "decoder"],
-    "tracks": [
-        "track_id",
-        "video_id",
-        "start_s",
-        "end_s",
-        "num_frames",
-        "median_face_px",
-        "start_reason",
-        "end_reason",
-    ],
-    "actions": ["track_id", "events"],
-    "descriptions": ["path", "status", "draft", "text", "fallback_reason"],
-    "motion": ["clip_id", "track_id", "start_s", "end_s"],
-    "rejects": ["stage", "path", "reason", "is_transient", "detail"],
-}
-
-
-def _frame(corpus: Corpus, table: str) -> pd.DataFrame:
-    if table in ("descriptions", "rejects"):
-        return corpus.descriptions() if table == "descriptions" else corpus.rejects()
-    import pandas as pd
-
-    from pipeline.inspection.corpus import LONG_COLUMNS
-    from schemas.corpus import TABLES
-
-    if table not in TABLES:
-        raise typer.BadParameter(f"no table {table!r}; the tables are: {', '.join(TABLES)}", param_hint="TABLE")
-    names = [field.name for field in TABLES[table].columns if field.name not in LONG_COLUMNS]
-    return pd.DataFrame(corpus.arrow(table, names).to_pandas())
+app.command()(show)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -92,6 +93,11 @@ class RemoteStore(Store):
         """The rows of a shard, or only the named columns: no other column is fetched."""
         names = None if columns is None else list(columns)
         return pq.read_table(self._below(file.path), columns=names, filesystem=self._files, partitioning=None)
+
+    def dataset(self, files: Sequence[ShardFile], schema: pa.Schema) -> pads.Dataset:
+        """Shards of a table together, to be asked for some columns and rows; columns that a file lacks are null."""
+        paths = [self._below(file.path) for file in files]
+        return pads.dataset(paths, schema=schema, filesystem=self._files, format="parquet", partitioning=None)
 
     def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
         """The rows of a shard, one row group at a time."""
