@@ -355,3 +355,36 @@ def test_drift_and_diff_tell_what_came_of_reviews(store: Store) -> None:
     assert list(edited["what"]) == ["added"] and list(edited["cause"]) == ["reviewed"]
     assert list(edited["text_after"]) == [BETTER]
     assert (frame["table"] == "reviews").sum() == 2
+
+
+def test_dataframes_show_what_was_decided_last(store: Store) -> None:
+    records = [
+        said(ANN, "edit", edited=BETTER),
+        said(BEN, "accept", minute=2),
+        said(BEN, "reject", minute=1),
+        said(BEN, "accept", reviewer="ben"),
+        said(CEM, "unsure"),
+        said(CEM, "reject", reviewer="ben"),
+    ]
+    import_reviews(store, records)
+    write_review_corpus(store.root, [ANN, BEN, CEM, Face("dua")])
+    frame = Corpus(store.root).descriptions()
+    told = {
+        (row["track_id"], row["text_version"]): (row["review"], row["num_reviews"], row["reviewers"])
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
+    }
+    assert told == {
+        (ANN.track_id, 1): ("edit", 1, "anna"),
+        (ANN.track_id, 2): (None, None, None),
+        (BEN.track_id, 1): ("accept", 2, "anna, ben"),
+        (CEM.track_id, 1): ("disputed", 2, "anna, ben"),
+        (Face("dua").track_id, 1): (None, None, None),
+    }
+    by_hand = review_columns(store, Corpus(store.root).snapshot)
+    assert [told[of] for of in zip(by_hand["track_id"], by_hand["text_version"], strict=True)] == list(
+        zip(by_hand["review"], by_hand["num_reviews"], by_hand["reviewers"], strict=True)
+    )
+    changed = replace(BEN, text="The left lip corner rises strongly and the jaw drops.")
+    write_review_corpus(store.root, [ANN, changed, CEM])
+    frame = Corpus(store.root).descriptions(where="review is not null")
+    assert BEN.track_id not in set(frame["track_id"])  # what was said was of another text
