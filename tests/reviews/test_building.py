@@ -15,13 +15,15 @@ from pipeline.export.reading import read_export
 from pipeline.export.rebuild import rebuild
 from pipeline.export.text_only import export_text_only
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.gallery import write_gallery
 from pipeline.reviews.importing import import_reviews
-from pipeline.reviews.record import ReviewRecord, sha256_of
+from pipeline.reviews.record import ReviewRecord, read_review_file, sha256_of
 from pipeline.reviews.standing import standing
 from pipeline.store import Store
 from pipeline.takedown import take_down
 from pipeline.walk import open_walk
 from tests.answer_server import join_notes
+from tests.inspection.chromium import needs_chromium, opened
 from tests.real_corpus import asking_by_rule, build_without_scheduler
 from tests.review_corpus import BEGAN
 
@@ -123,3 +125,37 @@ def test_exports_hold_edited_texts_and_a_rebuild_takes_them(root: Path, clips: P
     assert report.is_same, [table for table in report.tables if not table.is_same]
     rows = Corpus(tmp_path / "rebuilt").arrow("descriptions", ["status", "text"]).to_pylist()
     assert [row["text"] for row in rows if row["status"] == "edited"]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_text_that_is_edited_in_the_gallery_is_in_the_next_one(root: Path, tmp_path: Path) -> None:
+    corpus, store = Corpus(root), Store.open(root)
+    before = next(row for row in corpus.arrow("reviews").to_pylist() if row["decision"] == "reject")
+    (row,) = [row for row in corpus.arrow("descriptions").to_pylist() if row["track_id"] == before["track_id"]]
+    edited = row["text"].rstrip(".") + "!"
+    page_file = write_gallery(corpus, tmp_path / "gallery.html", tracks=[row["track_id"]])
+    with opened(page_file, viewport={"width": 1280, "height": 900}) as (page, complaints):
+        page.get_by_label("Reviewer").fill("ben")
+        page.get_by_label("Blind").check()
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+        page.keyboard.press("e")
+        page.locator("article.current .edited").fill(edited)
+        page.keyboard.press("Escape")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save reviews").click()
+        download.value.save_as(tmp_path / "ben.json")
+        assert complaints == []
+    report = import_reviews(store, read_review_file(tmp_path / "ben.json"))
+    assert not report.stale and [(edit.fate, edit.version) for edit in report.edits] == [("text", 2)], report
+    after = Corpus(root)
+    versions = after.of_track("descriptions", row["video_id"], row["track_id"], ["text"])
+    assert versions["text"].to_pylist() == [row["text"], edited]
+    with opened(write_gallery(after, tmp_path / "next.html")) as (page, complaints):
+        article = page.locator(f"#track-{row['track_id']}")
+        assert "Edited by a reviewer" in article.inner_text() and edited in article.inner_text()
+        assert "None" not in article.locator(".status").inner_text()
+        assert complaints == []
+    again = import_reviews(store, read_review_file(tmp_path / "ben.json"))
+    assert (again.num_known, again.snapshot) == (1, after.snapshot.number)
