@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +26,26 @@ if TYPE_CHECKING:
 
     from pipeline.inspection.corpus import Corpus
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal or turns the text beside it. Of styles, which are no text, nothing is lost by this."""
+
+
+class TextConsole(Console):
+    """Prints text as text: no markup, no emoji codes, and nothing that steers the terminal, wherever it came from."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(markup=False, emoji=False, **more)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is printed, piece by piece."""
+        for piece in super().render(renderable, options):
+            if piece.control is None and STEERS.search(piece.text):
+                yield Segment(STEERS.sub("\N{REPLACEMENT CHARACTER}", piece.text), piece.style)
+            else:
+                yield piece
+
+
+console = TextConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 MOST_ITEMS = 8
 """Items of a list that a terminal's cell shows."""
@@ -88,12 +109,14 @@ def print_frame(frame: pd.DataFrame, columns: Sequence[str] | None, limit: int, 
     shown = frame[list(columns)] if columns is not None else frame
     if as_json:
         for row in shown.head(limit).to_dict(orient="records"):
-            print(json.dumps(row, ensure_ascii=False, default=_plain))
+            print(_escaped(json.dumps(row, ensure_ascii=False, default=_plain)))
         return
     is_long = {name: _is_long(shown[name]) for name in shown.columns}
     table = Table(show_lines=any(is_long.values()))
     for name in shown.columns:
-        table.add_column(str(name), overflow="fold", ratio=int(is_long[name]) or None, min_width=24 * is_long[name])
+        table.add_column(
+            Text(_cell(str(name))), overflow="fold", ratio=int(is_long[name]) or None, min_width=24 * is_long[name]
+        )
     for values in shown.head(limit).itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in values))
     console.print(table)
@@ -109,7 +132,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         is_number = all(row[number][:1].isdigit() or row[number] in ("", "?") for row in rows)
         table.add_column(columns[number], justify="right" if is_number else "left")
     for row in rows:
-        table.add_row(*(Text(row[number]) for number in shown))
+        table.add_row(*(Text(_cell(row[number])) for number in shown))
     console.print(table)
 
 
@@ -128,6 +151,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "".join(character if character.isprintable() else " " for character in str(value))
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON that says the same, and in which nothing steers a terminal: JSON itself leaves some of it."""
+    return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _record(record: dict[str, Any]) -> str:

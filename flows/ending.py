@@ -10,5 +10,7 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 def fail(message: str, code: int) -> NoReturn:
     """End the command with a line that says why."""
-    print(f"facescribe: {message}", file=sys.stderr)
+    from pipeline.inspection.page import name_unseen  # here, so that `--help` does not load templates
+
+    print(f"facescribe: {name_unseen(message)}", file=sys.stderr)
     raise SystemExit(code)

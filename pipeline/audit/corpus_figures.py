@@ -56,10 +56,10 @@ KINDS = {
 }
 
 _COUNTS = {
-    "texts": "select status, count(*) from texts group by 1",
-    "fallback": "select fallback_reason, count(*) from texts where fallback_reason is not null group by 1",
-    "claims": "select c.verdict, count(*) from (select unnest(claims) as c from texts) group by 1",
-    "claim": """select c.action, count(distinct track_id) from (select track_id, unnest(claims) as c from texts)
+    "texts": "select status, count(*) from newest_texts group by 1",
+    "fallback": "select fallback_reason, count(*) from newest_texts where fallback_reason is not null group by 1",
+    "claims": "select c.verdict, count(*) from (select unnest(claims) as c from newest_texts) group by 1",
+    "claim": """select c.action, count(distinct track_id) from (select track_id, unnest(claims) as c from newest_texts)
         where c.polarity = 'present' group by 1""",
     "measured": """select e.action, count(distinct track_id) from (select track_id, unnest(events) as e from actions)
         group by 1""",
@@ -67,24 +67,24 @@ _COUNTS = {
 }
 
 _ASKED = {
-    "texts": "select count(*) from texts",
-    "fallback": "select count(*) from texts",
-    "claims": "select coalesce(sum(len(claims)), 0)::bigint from texts",
-    "claim": "select count(*) from texts",
+    "texts": "select count(*) from newest_texts",
+    "fallback": "select count(*) from newest_texts",
+    "claims": "select coalesce(sum(len(claims)), 0)::bigint from newest_texts",
+    "claim": "select count(*) from newest_texts",
     "measured": "select count(*) from actions",
     "label": "select count(*) from videos where label is not null",
 }
 
 _NUMBERS = {
-    "texts": "select count(*) from texts",
-    "texts whose writer saw the label": "select count(*) from texts where saw_label",
-    "tokens of a text, mean": "select avg(num_text_tokens) from texts",
-    "claims of a text, mean": "select avg(len(claims)) from texts",
-    "requests for a text, mean": "select avg(len(asked)) from texts",
+    "texts": "select count(*) from newest_texts",
+    "texts whose writer saw the label": "select count(*) from newest_texts where saw_label",
+    "tokens of a text, mean": "select avg(num_text_tokens) from newest_texts",
+    "claims of a text, mean": "select avg(len(claims)) from newest_texts",
+    "requests for a text, mean": "select avg(len(asked)) from newest_texts",
     "measured events of a track, mean": "select avg(len(events)) from actions",
 }
 
-_NEWEST = """create view texts as select * from descriptions
+_NEWEST = """create view newest_texts as select * from descriptions
     qualify row_number() over (partition by track_id order by text_version desc) = 1"""
 
 
@@ -142,9 +142,8 @@ def _counted(corpus: Corpus) -> _Figures:
         refused: dict[str, dict[str, int]] = {}
         for stage, reason, count in rows("select stage, reason, count(*) from rejects group by all order by all"):
             refused.setdefault(stage, {})[reason] = count
-        words = [
-            words_of(text) for (text,) in rows(f"select text from texts order by md5(track_id) limit {COUNTED_TEXTS}")
-        ]
+        counted = rows(f"select text from newest_texts order by md5(track_id) limit {COUNTED_TEXTS}")
+        words = [words_of(text) for (text,) in counted]
         numbers = {name: rows(query)[0][0] for name, query in _NUMBERS.items()}
         return _Figures(
             counts={kind: dict(sorted(rows(query))) for kind, query in _COUNTS.items()},

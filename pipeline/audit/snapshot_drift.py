@@ -16,6 +16,7 @@ from pipeline.audit.drift import CauseDrift, TrackDrift, cause_drift, track_drif
 from pipeline.audit.texts import texts_of
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.page import name_unseen
 from pipeline.reviews.shards import IMPORT_REVIEWS
 from pipeline.snapshot import Snapshot
 from pipeline.walk import WALK
@@ -209,7 +210,7 @@ class SnapshotDrift(BaseModel):
 
 def _escaped(text: str) -> str:
     """For a cell of a Markdown table: what a path or a label holds is text, never a tag or another cell."""
-    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]\\\n\r" else c for c in text)
+    return "".join(f"&#{ord(c)};" if c in "|<>&`*_[]\\\n\r" else str(name_unseen(c)) for c in text)
 
 
 def _counted(counted: Counter[str] | None) -> str:

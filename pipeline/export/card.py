@@ -16,6 +16,7 @@ from pipeline.audit.texts import AuditError, texts_of
 from pipeline.export.record import Export
 from pipeline.export.rows import columns_of
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.page import name_unseen
 from schemas.rejects import REASONS
 
 MOST_PROBED = 4000
@@ -338,8 +339,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that cannot end a table's cell, begin a link or markup, or hide in a comment."""
-    plain = " ".join(str(text).split())
+    """A text that cannot end a table's cell, begin a link or markup, hide in a comment, or steer a terminal."""
+    plain = str(name_unseen(" ".join(str(text).split())))
     for sign in "\\|<>`[]*":
         plain = plain.replace(sign, f"\\{sign}")
     return plain.replace("\\<", "&lt;").replace("\\>", "&gt;")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,9 @@ BOXES = pa.list_(pa.list_(pa.float32()))
 NO_SPLIT = "unsplit"
 """Name of what no split was said of: to call it train would be an invention."""
 
+MOST_CHARACTERS = 60
+"""Of a split's name in the names of files; a longer one is cut, and told apart by its hash."""
+
 
 def split_names(corpus: Corpus) -> dict[str | None, str]:
     """For each split of the corpus the name that files of it have: letters, digits and underscores.
@@ -39,6 +43,8 @@ def split_names(corpus: Corpus) -> dict[str | None, str]:
     for split in sorted({row["split"] for row in columns_of(corpus, "videos", ["split"])}, key=str):
         name = re.sub(r"[^0-9A-Za-z_]+", "_", split or "").strip("_") or NO_SPLIT
         name = f"{name}_" if name == "all" else name  # which `datasets` takes for every split
+        if len(name) > MOST_CHARACTERS:  # a file of that name could not be written
+            name = f"{name[:MOST_CHARACTERS]}_{hashlib.sha256(str(split).encode()).hexdigest()[:8]}"
         if taken := [other for other, its in names.items() if its == name]:
             raise ExportError(
                 f"the splits {taken[0]!r} and {split!r} would both be called {name!r}: give them other names "
