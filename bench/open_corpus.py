@@ -88,7 +88,7 @@ def chunk(bucket: int, num_buckets: int, first: int, count: int) -> dict[str, pa
     verdicts = chance.choice(["supported", "contradicted", "not_measurable"], (count, 2), p=[0.9, 0.02, 0.08])
     claims = claims_of(action, side, start_s, verdicts)
     is_fallback = chance.random(count) < 0.1
-    reason = np.where(is_fallback, "claim_contradicted", None)
+    reason = ["claim_contradicted" if one else None for one in is_fallback.tolist()]
     evidence = [
         json.dumps({"duration_s": 4.0, "events": [
             {"action": ACTIONS[a], "side": SIDES[s], "onset_s": t, "apex_s": t + 0.4, "offset_s": t + 0.8, "peak": 0.5,
@@ -106,7 +106,7 @@ def chunk(bucket: int, num_buckets: int, first: int, count: int) -> dict[str, pa
     described = {
         **same, "text_version": np.ones(count), "text": texts, "claims": claims, "asked": asked,
         "status": np.where(is_fallback, "fallback", "refined"), "fallback_reason": reason,
-        "fallback_detail": np.where(is_fallback, "claim 1: said of side left, measured on side right", None),
+        "fallback_detail": ["claim 1: said of side left" if one else None for one in is_fallback.tolist()],
         "num_text_tokens": np.full(count, 24),
     }  # fmt: skip
     drafted = {**same, "text": texts, "claims": claims, "evidence": evidence, "writer": ["template 2"] * count}

@@ -147,7 +147,7 @@ def _asked(
     from pipeline.inspection.showing_terminal import columns_filled
     from schemas.corpus import TABLES
 
-    connection = corpus.connect()
+    connection = corpus.connect(source)
     filtered = "" if where is None else f"where (\n{where}\n)"
     relation = f"(select * from {source} {filtered})"
     fields = connection.sql(f"select * from {relation} limit 0").to_arrow_table().schema

@@ -183,7 +183,7 @@ class FacescribeAccessor:
                 "the frame names no texts: expected a column track_id or video_id, got "
                 f"{', '.join(map(str, frame.columns)) or 'no columns'}"
             )
-        connection = self._known.connect()
+        connection = self._known.connect("descriptions")
         connection.register("_named", pa.table({by: pa.array(frame[by].unique().tolist(), pa.string())}))
         of = f"select * from descriptions semi join _named using ({by})"
         newest = f"select track_id, max(text_version) as text_version from ({of}) group by track_id"
@@ -211,7 +211,7 @@ class FacescribeAccessor:
         return self._frame[key].map(known.set_index(key)["label"])
 
     def _of_chosen(self, query: str, name: str) -> CorpusFrame:
-        connection = self._known.connect()
+        connection = self._known.connect(query)
         connection.register("_chosen", self._chosen())
         return frame_of(connection.sql(query).to_arrow_table(), self._known, name)
 

@@ -43,7 +43,7 @@ LIGHT_TEXT_COLUMNS = (
 TEXT_COLUMNS = (
     "path", "track_id", "text_version", "status", "draft", "text", "fallback_reason", "label", "unit_key", "video_id",
     "fallback_detail", "claims", "num_text_tokens", "asked", "saw_label", "review_id", "edited_from", "split",
-    "evidence",
+    "review", "num_reviews", "reviewers", "evidence",
 )  # fmt: skip
 
 
@@ -284,7 +284,7 @@ class Corpus:
     def newest_texts(self) -> CorpusFrame:
         """As `descriptions`, light columns of the newest version of each text alone."""
         names = ", ".join(f't."{name}"' for name in LIGHT_TEXT_COLUMNS)
-        connection = self.connect()
+        connection = self.connect("texts")
         has_later = connection.execute("select count(*) from descriptions where text_version > 1").fetchall() != [(0,)]
         semi = f"semi join ({frames_sql.NEWEST}) n using (track_id, text_version)" if has_later else ""
         rows = connection.sql(f"select {names} from texts t {semi} order by track_id").to_arrow_table()
@@ -345,11 +345,14 @@ class Corpus:
 
     def ask(self, query: str) -> pa.Table | None:
         """The answer to a query as Arrow; None where it has none. Raises duckdb.Error."""
-        answer = self.connect().sql(query)
+        answer = self.connect(query).sql(query)
         return None if answer is None else answer.to_arrow_table()
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self, query: str | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection in memory with one view per table over its Parquet files, and the views of frames_sql.
+
+        With a query, the tables alone that it can be about, which are the names that occur in it: DuckDB opens the
+        files of a view when the view is made, and of crops and clips nothing is opened unasked.
 
         A view reads the columns and row groups that a query asks for. Columns that came to a table later are null in
         files of before. Nothing is fetched: extensions are neither installed nor loaded by themselves.
@@ -359,7 +362,9 @@ class Corpus:
         connection = duckdb.connect(
             config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
         )
-        for name, table in TABLES.items():
+        wanted = frames_sql.named_in(query)
+        for name in wanted & TABLES.keys():
+            table = TABLES[name]
             connection.register(f"_empty_{name}", table.empty())
             if not self.files(name):
                 connection.execute(f"create view {name} as select * from _empty_{name}")
@@ -372,8 +377,9 @@ class Corpus:
                 connection.execute(
                     f"create view {name} as select * from _empty_{name} where false union all by name {stored}"
                 )
-        for name, query in frames_sql.views().items():
-            connection.execute(f"create view {name} as {query}")
+        for name, view in frames_sql.views().items():
+            if name in wanted:
+                connection.execute(f"create view {name} as {view}")
         return connection
 
     def _asked(self, query: str, name: str) -> CorpusFrame:

@@ -6,7 +6,10 @@ a crop or a clip.
 
 from __future__ import annotations
 
+import re
+
 from schemas.actions import COARSE_ACTIONS, TOLD_ACTIONS
+from schemas.corpus import TABLES
 from schemas.descriptions import FALLBACK_REASONS
 
 CLAIM_TOLERANCE_S = 0.3
@@ -15,16 +18,35 @@ CLAIM_TOLERANCE_S = 0.3
 CONTRADICTIONS = ("claim_contradicted", "prose_contradicted")
 """Reasons to refuse an answer, or to fall back, that say that the measurement is against it."""
 
+_WORDS = re.compile(r"\w+")
+
 _EVIDENCE = (
     '{"events":[{"action":"VARCHAR","side":"VARCHAR","onset_s":"DOUBLE","apex_s":"DOUBLE","offset_s":"DOUBLE",'
     '"peak":"DOUBLE","intensity":"VARCHAR"}]}'
 )
 
-TEXTS = """
+DECIDED = """
+with said as (
+    select r.track_id, r.text_version, r.reviewer, r.decision
+    from reviews r join descriptions d using (track_id, text_version)
+    where r.text_sha256 = sha256(d.text)
+    qualify row_number() over (
+        partition by r.track_id, r.text_version, r.reviewer
+        order by r.reviewed_at desc, r.imported_at desc nulls last, r.review_id desc
+    ) = 1
+)
+select track_id, text_version, case when count(distinct decision) = 1 then min(decision) else 'disputed' end as review,
+    count(*)::integer as num_reviews, string_agg(reviewer, ', ' order by reviewer) as reviewers
+from said group by track_id, text_version
+"""
+"""What reviewers decided last of exactly this text in this version; of one who decided twice, the last counts."""
+
+TEXTS = f"""
 select v.path, d.track_id, d.text_version, d.status, r.text as draft, d.text, d.fallback_reason, v.label, v.split,
     d.fallback_detail, d.claims, d.num_text_tokens, d.saw_label, d.asked, d.unit_key, d.video_id, r.evidence,
-    d.review_id, d.edited_from
+    d.review_id, d.edited_from, w.review, w.num_reviews, w.reviewers
 from descriptions d left join drafts r on r.track_id = d.track_id left join videos v on v.video_id = d.video_id
+    left join ({DECIDED}) w on w.track_id = d.track_id and w.text_version = d.text_version
 """
 
 NEWEST = "select track_id, max(text_version) as text_version from descriptions group by track_id"
@@ -38,6 +60,16 @@ def views() -> dict[str, str]:
         "contradicted": contradicted(_chosen(NEWEST)),
         "fallbacks": fallbacks(_chosen(NEWEST)),
     }
+
+
+def named_in(query: str | None) -> set[str]:
+    """Tables and views whose names occur in a query, and those that they are made of; all of them if none does."""
+    of_views = views()
+    known = {*TABLES, *of_views}
+    named = known if query is None else known & set(_WORDS.findall(query.lower()))
+    for name in named & of_views.keys():
+        named = named | (TABLES.keys() & set(_WORDS.findall(of_views[name])))
+    return named or known
 
 
 def _chosen(wanted: str) -> str:

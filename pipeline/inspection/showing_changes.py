@@ -61,7 +61,7 @@ class TextChanges:
                 "label": shown["label"].tolist(),
                 "what": shown["what"].tolist(),
                 "status": [_status(row) for row in rows],
-                "text": [_html_marked(row) for row in rows],
+                "text": pd.Series([_html_marked(row) for row in rows], dtype=object),  # stays Markup
             }
         )
         styler = drawn.style.format(_escaped, na_rep="").hide(axis="index")
@@ -92,7 +92,7 @@ class TextChanges:
 
 def changes_between(before: Corpus, after: Corpus, tracks: Collection[str]) -> TextChanges:
     """The newest texts of these tracks, and of tracks that are gone, that differ between two snapshots."""
-    connection = after.connect()
+    connection = after.connect("texts")
     connection.register("_before", _texts(before))
     connection.register("_after", _texts(after))
     connection.execute("create table _tracks as select unnest(?) as track_id", [sorted(tracks)])
