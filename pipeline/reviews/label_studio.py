@@ -62,7 +62,7 @@ def labelling_interface() -> str:
         f'    <Label value="{region}" background="{colour}"/>' for region, colour in REGION_COLOURS.items()
     )
     choices = "\n".join(f'    <Choice value="{decision}"/>' for decision in DECISIONS)
-    return f"""<View>
+    return f"""<View style="overflow-wrap: anywhere">
   <Video name="video" value="$video" frameRate="$fps" height="360" timelineHeight="150" muted="true"/>
   <TimelineLabels name="{CLAIMS}" toName="video">
 {labels}

@@ -100,7 +100,7 @@ def crop_saying(number: int) -> bytes:
     return bytes(cv2.imencode(".jpg", rgb)[1].tobytes())
 
 
-def number_of(rgb: NDArray[np.uint8]) -> int:
+def number_of(rgb: NDArray[Any]) -> int:
     """What a picture says, dimmed or not: the grey around the blocks is the measure."""
     middle, around = rgb[90:130].mean(axis=(0, 2)), float(rgb[:40].mean())
     return sum(1 << bit for bit in range(BITS) if middle[bit * BLOCK_PX + BLOCK_PX // 2] > around)

@@ -166,7 +166,8 @@ def test_a_map_with_impossible_frames_is_refused(tmp_path: Path) -> None:
     track = track_map([0.0, 0.1], plan_copy([0.0, 0.1])).model_dump()
     whole = TimeMap(corpus="c", snapshot=1, exported_at="x", tracks=[]).model_dump()
     path = tmp_path / "time_map.json"
-    for change in ({"shown": [0, 2]}, {"shown": [1, 0]}, {"times_s": [1.0, 0.0]}, {"shown": []}):
+    changes: list[dict[str, object]] = [{"shown": [0, 2]}, {"shown": [1, 0]}, {"times_s": [1.0, 0.0]}, {"shown": []}]
+    for change in changes:
         path.write_text(json.dumps({**whole, "tracks": [{**track, **change}]}))
         with pytest.raises(ReviewFileError, match=r"tracks\[0\]"):
             read_time_map(path)
