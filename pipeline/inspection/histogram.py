@@ -14,6 +14,9 @@ NUM_BINS = 24
 REACH = 0.995
 """Part of the numbers that lies within the bins: what is beyond is counted in the last one."""
 
+NARROWEST = 1e-6
+"""Numbers that lie nearer together than this count as one: nobody reads an axis of such numbers."""
+
 
 class Histogram(BaseModel):
     """How often numbers lie where."""
@@ -67,7 +70,7 @@ def histogram(numbers: NDArray[np.float64], unit: str, *, is_whole: bool = False
 
 def _round_width(width: float, *, is_whole: bool) -> float:
     """The next 1, 2 or 5 times a power of ten that is no smaller."""
-    if width <= 0:
+    if width < NARROWEST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(width))
     found = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= width * (1 - 1e-9))

@@ -324,9 +324,10 @@ def overview_of(corpus: Corpus, before: Corpus | None = None) -> Overview:
             connection.execute(_NEWEST)
             return _counted(corpus, connection, None if before is None else _drift(before, corpus))
     except (duckdb.Error, pa.ArrowException) as error:
+        why = str(error).splitlines()[0]
         raise OverviewError(
-            f"snapshot {corpus.snapshot.number} of {corpus.place} cannot be counted ({error}): was it written by "
-            "another version of this program? `facescribe check` says whether its files are whole"
+            f"snapshot {corpus.snapshot.number} of {corpus.place} cannot be counted ({why}): was it written by another "
+            "version of this program? `facescribe check` says whether its files are whole"
         ) from error
 
 
