@@ -17,6 +17,7 @@ from pipeline.export.record import Export
 from pipeline.export.rows import columns_of
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.page import name_unseen
+from pipeline.reviews.standing import review_columns
 from schemas.rejects import REASONS
 
 MOST_PROBED = 4000
@@ -78,6 +79,8 @@ class _Facts:
     num_requests: int = 0
     writers: Counter[str] = field(default_factory=Counter)
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reviews: Counter[str] = field(default_factory=Counter)
+    """Newest texts that people judged, by what they decided."""
     leaks: Leak = field(default_factory=Leak)
 
 
@@ -102,8 +105,15 @@ def _facts(corpus: Corpus) -> _Facts:
         facts.decoders[row["decoder"]] += 1
         facts.detectors[row["detector"]] += 1
         facts.weights.update((one["name"], one["sha256"], one["licence"]) for one in row["weights"] or ())
-    names = ["status", "fallback_reason", "claims", "asked", "saw_label"]
+    versions = columns_of(corpus, "descriptions", ["track_id", "text_version"])
+    newest: dict[str, int] = {}  # of the few texts that were edited
+    for row in versions:
+        if row["text_version"] > 1:
+            newest[row["track_id"]] = max(row["text_version"], newest.get(row["track_id"], 0))
+    names = ["track_id", "text_version", "status", "fallback_reason", "claims", "asked", "saw_label"]
     for row in columns_of(corpus, "descriptions", names):
+        if row["text_version"] < newest.get(row["track_id"], 0):
+            continue
         facts.statuses[row["status"]] += 1
         facts.num_saw_label += bool(row["saw_label"])
         if row["fallback_reason"]:
@@ -115,6 +125,14 @@ def _facts(corpus: Corpus) -> _Facts:
         _count_requests(facts, [row["seen_asked"]] if row["seen_asked"] else ())
     for row in columns_of(corpus, "rejects", ["stage", "reason"]):
         facts.rejects[row["stage"], row["reason"]] += 1
+    reviewed = review_columns(corpus.store, corpus.snapshot)
+    facts.reviews.update(
+        review
+        for track_id, version, review in zip(
+            reviewed["track_id"], reviewed["text_version"], reviewed["review"], strict=True
+        )
+        if version == newest.get(track_id, 1)
+    )
     facts.leaks = _leak(corpus)
     return facts
 
@@ -287,6 +305,17 @@ def _how_it_was_made(facts: _Facts, made: Export) -> list[str]:
     ]
 
 
+def _checked_by_people(facts: _Facts, num_texts: int) -> str:
+    edited = f"; {facts.statuses['edited']} are a person's" if facts.statuses["edited"] else ""
+    if not facts.reviews:
+        return f"- **Not checked by people**: no person has judged the texts as they are here{edited}."
+    num_reviewed = facts.reviews.total()
+    return (
+        f"- **Checked by people**: {num_reviewed} of {num_texts} texts ({_share(num_reviewed, num_texts)}). "
+        f"{_listed(facts.reviews)}{edited}. Nobody has judged the others."
+    )
+
+
 def _weaknesses(facts: _Facts) -> list[str]:
     num_texts = facts.statuses.total()
     told = [
@@ -300,7 +329,7 @@ def _weaknesses(facts: _Facts) -> list[str]:
         f"- **Texts whose writer saw the label**: {facts.num_saw_label}. They tell their label, and are for training "
         "alone.",
         f"- **Does the wording tell the label?** {_leak_in_words(facts.leaks)}",
-        "- **Not checked by people**: no person has read the texts, unless a table of reviews says so.",
+        _checked_by_people(facts, num_texts),
     ]
     refused = [
         [stage, reason, REASONS[reason].meaning if reason in REASONS else "", str(count)]

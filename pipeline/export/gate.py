@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.export.licence_policy import refuse_unlicensed
 from pipeline.inspection.corpus import Corpus
+from schemas.reviews import REVIEWS
 
 TEXT_TABLES = ("drafts", "descriptions")
 
@@ -22,7 +23,12 @@ def refuse_what_may_not_leave(corpus: Corpus, tables: Collection[str], without_l
         LabelLeakError: a text saw its label and is not of the split to train on.
     """
     of_every = "sources" if OF_EVERY_SOURCE & set(tables) else "videos"
-    num_without = refuse_unlicensed(corpus.arrow(of_every, ["path", "licence", "consent"]).to_pylist(), without_licence)
+    rows = corpus.arrow(of_every, ["video_id", "path", "licence", "consent"]).to_pylist()
+    if REVIEWS.name in tables:  # they stay when their video leaves the source, and nobody knows its terms any more
+        judged = set(corpus.arrow(REVIEWS.name, ["video_id"])["video_id"].to_pylist())
+        left = sorted(filter(None, judged - {row["video_id"] for row in rows}))
+        rows += [{"path": f"video {one}, which left the source", "licence": None, "consent": None} for one in left]
+    num_without = refuse_unlicensed(rows, without_licence)
     splits = dict(zip(*corpus.arrow("videos", ["video_id", "split"]).to_pydict().values(), strict=True))
     for name in (name for name in TEXT_TABLES if name in tables):
         rows = corpus.arrow(name, ["track_id", "video_id", "saw_label"]).to_pylist()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.check import check
+from pipeline.export.licence_policy import LicenceError
 from pipeline.export.parquet import export_parquet
 from pipeline.export.reading import read_export
 from pipeline.export.rebuild import rebuild
@@ -159,3 +160,23 @@ def test_a_text_that_is_edited_in_the_gallery_is_in_the_next_one(root: Path, tmp
         assert complaints == []
     again = import_reviews(store, read_review_file(tmp_path / "ben.json"))
     assert (again.num_known, again.snapshot) == (1, after.snapshot.number)
+
+
+def test_a_card_says_what_people_judged_and_reviews_need_terms(root: Path, clips: Path, tmp_path: Path) -> None:
+    corpus = Corpus(root)
+    export_parquet(corpus, tmp_path / "one", ["descriptions"], without_licence="a test")
+    card = (tmp_path / "one" / "README.md").read_text()
+    assert "**Checked by people**: 1 of 2 texts" in card and "1 are a person's" in card
+    licences = tmp_path / "licences.csv"
+    paths = corpus.arrow("sources", ["path"])["path"].to_pylist()
+    licences.write_text("path,licence,consent\n" + "".join(f"{path},CC0-1.0,given\n" for path in paths))
+    build_without_scheduler(clips, root, annotations=licences)
+    export_parquet(Corpus(root), tmp_path / "two", ["reviews"])
+    fewer = Path(shutil.copytree(clips, tmp_path / "fewer", ignore=shutil.ignore_patterns("man")))
+    told = [f"{name}.mp4,CC0-1.0,given" for name in ("talk", "room", "notes")]
+    licences.write_text("\n".join(["path,licence,consent", *told]))
+    build_without_scheduler(fewer, root, annotations=licences)
+    left = Corpus(root)
+    assert left.snapshot.counts["reviews"] == 2 and left.snapshot.counts["tracks"] == 1
+    with pytest.raises(LicenceError, match="which left the source"):
+        export_parquet(left, tmp_path / "three", ["reviews"])
