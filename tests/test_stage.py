@@ -78,6 +78,7 @@ def test_other_weights_give_another_key(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_path_is_no_part_of_a_track_unit_key() -> None:
     def key(path: str, decoder: str) -> str:
         row = {"video_id": "v", "decoder": decoder, "width_px": 4, "height_px": 3, "path": path}
+        row |= {"container": "mp4", "assumed_fps": None}
         (unit,) = EXTRACT_TRACKS.units({"videos": pa.Table.from_pylist([row])}, TrackConfig())
         assert isinstance(unit, Unit)
         return unit.unit_key
