@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.assets import fetch
 from tests.real_corpus import cut_clip
+
+settings.register_profile("facescribe", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("facescribe")
 
 
 @pytest.fixture(scope="session")
