@@ -9,9 +9,12 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -28,8 +31,9 @@ from pipeline.reviews.label_studio_answers import read_label_studio
 from pipeline.reviews.record import ReviewFileError, sha256_of
 from pipeline.reviews.time_map import TimeMap, read_time_map
 from pipeline.store import Store
+from pipeline.videos.frames import av_version, read_frames
 from schemas.reviews import DECISIONS
-from tests.reviews.film_corpus import Film, claim, numbers_in_film, write_film_corpus
+from tests.reviews.film_corpus import SIDE_PX, Film, claim, crop_saying, number_of, numbers_in_film, write_film_corpus
 
 REAL_TOOLS = os.environ.get("FACESCRIBE_REVIEW_TOOLS_PYTHON")
 """A Python with label-studio-sdk and argilla, which have requirements of their own."""
@@ -59,6 +63,22 @@ def corpus(tmp_path: Path) -> Corpus:
 def sent(corpus: Corpus, tmp_path: Path) -> Path:
     export_label_studio(corpus, tmp_path / "out")
     return tmp_path / "out"
+
+
+def write_unsteady_clip(path: Path) -> Path:
+    """An MP4 whose frames say their number and are shown at UNSTEADY, to a 90000th of a second."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=30, options={"crf": "18"})
+        stream.width = stream.height = SIDE_PX
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 90_000)
+        for number, time_s in enumerate(UNSTEADY):
+            decoded: Any = cv2.imdecode(np.frombuffer(crop_saying(number), np.uint8), cv2.IMREAD_COLOR_RGB)
+            frame = av.VideoFrame.from_ndarray(decoded, format="rgb24")
+            frame.pts, frame.time_base = round(time_s * 90_000), Fraction(1, 90_000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 def tasks_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -214,6 +234,22 @@ def test_spans_of_an_unsteady_clip_come_back_within_half_a_frame(sent: Path, tmp
         mean_fps = (len(UNSTEADY) - 1) / (UNSTEADY[-1] - UNSTEADY[0])
         drift_s = max(drift_s, abs(first / mean_fps - (UNSTEADY[first] - UNSTEADY[0])))
     assert drift_s > 0.2  # what counting the clip's own frames at its mean rate would have been off by
+
+
+def test_spans_name_the_frame_of_the_source_that_the_reviewer_saw(tmp_path: Path) -> None:
+    """From a file whose container states uneven times, through decoding, film and answer, back to its frame."""
+    source = write_unsteady_clip(tmp_path / "phone.mp4")
+    of_source = {frame.time_s: number_of(frame.rgb) for frame in read_frames(source, av_version())}
+    assert list(of_source.values()) == list(range(len(UNSTEADY)))
+    corpus = write_film_corpus(tmp_path / "corpus", [Film("phone", times_s=tuple(of_source))])
+    export_label_studio(corpus, tmp_path / "out")
+    (task,) = tasks_of(tmp_path / "out").values()
+    (film,) = (tmp_path / "out" / "media").iterdir()
+    numbers, _, _ = numbers_in_film(film)
+    for frame in range(1, len(numbers) + 1, 5):
+        (record,) = read(tmp_path, tmp_path / "out", [annotated(task, spans={"new": (frame, frame, "jaw")})]).records
+        added = next(one for one in record.spans or () if one.change == "added")
+        assert added.start_s is not None and of_source[added.start_s] == numbers[frame - 1]
 
 
 def test_an_end_that_stays_is_the_claims_own_and_a_span_that_stays_is_no_change(sent: Path, tmp_path: Path) -> None:
