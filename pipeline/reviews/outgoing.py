@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.export.folder import ExportError
 from pipeline.export.licence_policy import refuse_unlicensed
 from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.page import name_unseen
 
 OUTGOING = "export.json"
 
 OF_TEXT = ("track_id", "text_version", "video_id", "text", "claims", "saw_label")
-
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,8 @@ def claim_in_words(claim: Mapping[str, Any]) -> str:
 
 
 def shown(text: str) -> str:
-    """The text as a tool of others shows it: what cannot be seen, or turns the direction of text, is named."""
-    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
+    """The text as a tool of others shows it: as on our own pages, what cannot be seen, or turns text, is named."""
+    return str(name_unseen(text.replace("\r\n", "\n")))
 
 
 def is_same_text(one: str, other: str) -> bool:
