@@ -242,8 +242,11 @@ class Corpus:
             raise KeyError(f"descriptions have no column {unknown[0]!r}; there are: {', '.join(TEXT_COLUMNS)}")
         listed = ", ".join(f'"{name}"' for name in names)
         filtered = "" if where is None else f"where (\n{where}\n)"
-        most = "" if limit is None else f" limit {int(limit)}"
-        query = f"select {listed} from texts {filtered} order by track_id, text_version{most}"
+        order, most = "order by track_id, text_version", "" if limit is None else f"limit {int(limit)}"
+        if limit is not None:  # the keys first, so that of the wide columns no more is read than is given
+            keys = f"select track_id from {'texts' if where else 'descriptions'} {filtered} {order} {most}"
+            filtered = f"{filtered or 'where true'} and track_id in ({keys})"
+        query = f"select {listed} from texts {filtered} {order} {most}"
         return self._asked(query, "descriptions")
 
     def claims(self) -> CorpusFrame:

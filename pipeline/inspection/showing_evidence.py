@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pipeline.inspection.page import name_unseen
 from pipeline.inspection.showing_terminal import SIGNS
@@ -12,7 +14,6 @@ from schemas.actions import TOLD_ACTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from pipeline.inspection.corpus import Corpus
 
@@ -25,14 +26,21 @@ HATCHES = {"supported": "", "contradicted": "xx", "not_measurable": ".."}
 SIDES = {"left": ("#1f77b4", "-"), "right": ("#d95f02", "--"), "middle": ("#444444", "-"), "both": ("#444444", "-")}
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, whatever was set up for matplotlib there, and that belongs to no window."""
+
+    def _repr_png_(self) -> bytes:
+        with io.BytesIO() as picture:
+            self.savefig(picture, format="png", dpi=100)
+            return picture.getvalue()
+
+
 def plot_evidence(corpus: Corpus, track_id: str) -> Figure:
     """The plot of one track; seconds from its start. The figure belongs to no window, and saves itself by `savefig`.
 
     Raises:
         KeyError: no such track, or nothing was measured of it.
     """
-    from matplotlib.figure import Figure
-
     curves = corpus.measures(track_id)
     video_id = corpus.video_of(track_id)
     (measured,) = corpus.of_track("actions", video_id, track_id, ["times_s", "events", "unmeasured"]).to_pylist()
@@ -42,7 +50,7 @@ def plot_evidence(corpus: Corpus, track_id: str) -> Figure:
     text: dict[str, Any] = texts[-1] if texts else {"text": "no text", "claims": [], "status": "none"}
     start_s = measured["times_s"][0] if measured["times_s"] else 0.0
     lanes = lanes_shown(curves, measured["events"], text["claims"])
-    figure = Figure(figsize=(9, 1.4 + 0.95 * max(len(lanes), 1)), layout="constrained")
+    figure = ShownFigure(figsize=(9, 1.4 + 0.95 * max(len(lanes), 1)), layout="constrained")
     axes = figure.subplots(max(len(lanes), 1), 1, sharex=True, squeeze=False)[:, 0]
     for axis, action in zip(axes, lanes, strict=False):
         _draw_lane(axis, action, curves)
