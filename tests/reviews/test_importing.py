@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -388,3 +389,22 @@ def test_dataframes_show_what_was_decided_last(store: Store) -> None:
     write_review_corpus(store.root, [ANN, changed, CEM])
     frame = Corpus(store.root).descriptions(where="review is not null")
     assert BEN.track_id not in set(frame["track_id"])  # what was said was of another text
+
+
+def test_imports_side_by_side_lose_nothing(store: Store) -> None:
+    records = [said(face, decision, minute=n) for n, decision in enumerate(["accept", "reject"]) for face in (ANN, BEN)]
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda record: import_reviews(Store.open(store.root), [record]), records))
+    assert sorted(report.snapshot for report in reports) == [2, 3, 4, 5]
+    assert Corpus(store.root).arrow("reviews").num_rows == 4
+
+
+def test_an_import_waits_for_the_run_before(store: Store) -> None:
+    told: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with store.turn("a long build", wait_s=0, on_wait=told.append):
+            begun = pool.submit(import_reviews, Store.open(store.root), [said(ANN)], on_wait=told.append)
+            while not told:
+                assert not begun.done()
+        assert begun.result().snapshot == 2
+    assert "a long build" in told[0]
