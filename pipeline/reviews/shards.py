@@ -114,21 +114,25 @@ def carried_over(
 ) -> list[Receipt] | None:
     """The receipts of all reviews of the snapshot before, their edited texts held against what the stages wrote since.
 
-    A shard of reviews that is gone, since it was found damaged, counts as if there had been none. Where nothing may be
-    written, None says that something would have to be.
+    A shard of reviews that is gone, since it was found damaged, counts as if there had been none. What was said of a
+    video that is taken down stays out. Where nothing may be written, None says that something would have to be.
     """
+    denied = store.denied()
     after = [receipt for receipt in after if receipt.stage != IMPORT_REVIEWS]
     carried = []
     for receipt in before:
         if receipt.stage != IMPORT_REVIEWS or not _is_there(store, receipt):
             continue
-        if receipt.key == _key(receipt.bucket, receipt.files[REVIEWS.name], after, config) and store.holds(receipt):
+        is_same = receipt.key == _key(receipt.bucket, receipt.files[REVIEWS.name], after, config)
+        reviews = reviews_of(store, [receipt]) if denied.hashes else []
+        allowed = [review for review in reviews if not (review["video_id"] and denied.holds(review["video_id"]))]
+        if is_same and store.holds(receipt) and len(allowed) == len(reviews):
             carried.append(receipt)
         elif not may_write:
             return None
         else:
-            reviews = reviews_of(store, [receipt])
-            if (written := write_bucket(store, receipt.bucket, reviews, after, config)) is not None:
+            allowed = allowed if denied.hashes else reviews_of(store, [receipt])
+            if (written := write_bucket(store, receipt.bucket, allowed, after, config)) is not None:
                 carried.append(written)
     return carried
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -408,3 +411,48 @@ def test_an_import_waits_for_the_run_before(store: Store) -> None:
                 assert not begun.done()
         assert begun.result().snapshot == 2
     assert "a long build" in told[0]
+
+
+def killed_after(root: Path, num_steps: int) -> bool:
+    """Take ANN down in a process of its own, which ends like by `kill -9` before a step; whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = num_steps
+
+        def dying(change: Callable[..., Any]) -> Callable[..., Any]:
+            def step(*arguments: Any, **named: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+                return change(*arguments, **named)
+
+            return step
+
+        for name in ("_put", "remove", "adopt", "rewrite"):
+            setattr(Store, name, dying(getattr(Store, name)))
+        take_down(Store.open(root), [ANN.video_id])
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 9
+
+
+@pytest.mark.slow
+def test_a_take_down_that_is_killed_anywhere_ends_with_the_same_reviews(store: Store, tmp_path: Path) -> None:
+    import_reviews(store, [said(ANN, "edit", edited=BETTER, reason="what was said of ann"), said(BEN), said(CEM)])
+    steps = 0
+    while True:
+        root = Path(shutil.copytree(store.root, tmp_path / f"killed {steps}"))
+        if not killed_after(root, steps):
+            break
+        again = Store.open(root)
+        if steps % 5 == 3:
+            write_review_corpus(root, [BEN, CEM])  # a build between, which knows the deny list
+            if again.denied().hashes:
+                assert Corpus(root).arrow("reviews").num_rows == 2
+        assert take_down(again, [ANN.video_id]).is_clean, steps
+        assert {row["track_id"] for row in Corpus(root).arrow("reviews").to_pylist()} == {BEN.track_id, CEM.track_id}
+        assert faults(again) == [], steps
+        shutil.rmtree(root)
+        steps += 1
+    assert steps > 20
