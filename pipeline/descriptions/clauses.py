@@ -103,7 +103,7 @@ def _with_last_as_adverb(sentence: list[Token]) -> list[Token]:
         Token("manner", "late", token.text, token.start, token.end)
         if token.kind == "last" and following is not None and following.name == ","
         else token
-        for token, following in zip(sentence, [*sentence[1:], None], strict=True)
+        for token, following in zip(sentence, [*sentence[1:], None], strict=False)  # of digits alone there is no token
     ]
 
 

@@ -3,6 +3,7 @@ const articles = all("main > article");
 const articleOf = new Map(articles.map((article) => [article.dataset.track, article]));
 let shown = articles;
 let current = null;
+let going = ""; // an address that this page chose itself: it is told of it later, when more may have been typed
 
 function show() {
   const fitting = choose(decisionOf);
@@ -231,6 +232,7 @@ function here() {
 function go(article) {
   if (!article) return;
   choosePlace(article);
+  going = location.hash === `#${article.id}` ? "" : `#${article.id}`;
   location.replace(`#${article.id}`); // a permalink, without a step in the browser's history
   article.focus({ preventScroll: true });
 }
@@ -260,6 +262,9 @@ function act(key, isFromIndex = false) {
 }
 
 function goToAddress() {
+  const isOwn = location.hash === going;
+  going = "";
+  if (isOwn && location.hash) return;
   const article = articleOf.get(decodeURIComponent(location.hash).replace(/^#track-/, ""));
   if (!article) return;
   if (article.hidden) { showEverything(); show(); }

@@ -46,16 +46,23 @@ def word_changes(before: str, after: str) -> list[Change] | None:
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     if max(len(old), len(new)) > MOST_WORDS:
         return None
-    changes: list[Change] = []
     same_case = SequenceMatcher(None, [w.casefold() for w in old], [w.casefold() for w in new], autojunk=False)
-    for kind, i, j, k, m in same_case.get_opcodes():
-        if kind == "equal":
-            changes.append(Change("same", _joined(new[k:m])))
-            continue
-        if j > i:
-            changes.append(Change("out", _joined(old[i:j])))
-        if m > k:
-            changes.append(Change("in", _joined(new[k:m])))
+    runs: list[tuple[bool, list[str], list[str]]] = []
+    steps = same_case.get_opcodes()
+    for place, (kind, i, j, k, m) in enumerate(steps):
+        # One word that both have, between words that changed, is chance: such a diff is hard to read.
+        is_island = kind == "equal" and j - i == 1 and 0 < place < len(steps) - 1
+        is_same = kind == "equal" and not is_island
+        if runs and not is_same and not runs[-1][0]:
+            runs[-1] = (False, runs[-1][1] + old[i:j], runs[-1][2] + new[k:m])
+        else:
+            runs.append((is_same, old[i:j], new[k:m]))
+    changes = []
+    for is_same, out, came in runs:
+        if is_same:
+            changes.append(Change("same", _joined(came)))
+        else:
+            changes += [Change(kind, _joined(run)) for kind, run in (("out", out), ("in", came)) if run]
     return changes
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +19,10 @@ from pipeline.inspection.timeline import Clock, choose_clip_frames, lanes_of, mi
 from pipeline.progress import listening
 from schemas.motion import CLIP_FRAMES, MOTION
 from schemas.table import write_cell
+from tests.inspection.chromium import needs_chromium, opened
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from tests.inspection.conftest import MakeCorpus
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Seen(HTMLParser):
@@ -245,26 +239,8 @@ def test_events_beside_the_facial_actions_are_bars_without_a_curve(hostile_corpu
     assert lanes.shown[0].paths == {} and lanes.scale == 0.75, "a turn of the head is on no scale of the face's"
 
 
-@contextmanager
-def opened(path: Path, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    """The page in headless Chromium, and everything that it complains of."""
-    from playwright.sync_api import sync_playwright
-
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(**options)
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda sent: complaints.extend([sent.url] if sent.url.startswith("http") else []))
-        page.goto(path.as_uri())
-        yield page, complaints
-        browser.close()
-
-
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_chromium
 def test_the_page_works_in_a_browser(hostile_corpus: Corpus, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
@@ -309,7 +285,7 @@ def test_the_page_works_in_a_browser(hostile_corpus: Corpus, tmp_path: Path) -> 
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_and_can_be_read(hostile_corpus: Corpus, tmp_path: Path, scheme: str) -> None:
     path = write_gallery(hostile_corpus, tmp_path / "gallery.html")
