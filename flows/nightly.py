@@ -25,7 +25,7 @@ from pipeline.descriptions.ask import ServerUnavailable, addresses_of, list_mode
 from pipeline.descriptions.canary import NUM_CANARIES, CanaryNight, ask_canaries
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.inspection.corpus import Corpus
-from pipeline.inspection.gallery import write_gallery
+from pipeline.inspection.gallery import ONE_FILE, write_gallery
 from pipeline.plan import Plan, StageReport
 from pipeline.planning import plan_walk
 from pipeline.snapshot import Snapshot
@@ -262,7 +262,7 @@ def together(passes: list[BuildReport]) -> Mapping[str, StageReport]:
 def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bool) -> dict[str, Path]:
     pages: dict[str, Path] = {}
     if make_gallery:
-        pages["gallery"] = write_gallery(corpus, corpus.store.page("gallery.html"))
+        pages["gallery"] = write_gallery(corpus, corpus.store.page("gallery.html"), limit=ONE_FILE)
     if before is not None and before.number != corpus.snapshot.number:
         compared = f"snapshots {before.number} and {corpus.snapshot.number}"
         try:
