@@ -418,3 +418,16 @@ def test_on_a_phone_a_row_leads_to_its_page_and_back(mixed_corpus: Corpus, tmp_p
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.get_by_role("link", name="all tracks").click()
         page.wait_for_url(re.compile(r"gallery\.html"))
+
+
+def test_hostile_text_in_an_index_stays_text(hostile_corpus: Corpus, tmp_path: Path) -> None:
+    path = write_gallery(hostile_corpus, tmp_path / "gallery.html", one_file=1, per_file=2)
+    with opened(path, viewport={"width": 1400, "height": 900}) as (page, complaints):
+        page.frame_locator("#detail").get_by_role("heading").first.wait_for()
+        row = page.locator(".row").first
+        assert row.locator(".title").inner_text() == "a/<script>alert('path')</script>⟨U+202E⟩4pm.exe 😀 \" & '.mp4"
+        assert "<b>joy</b>" in row.inner_text()
+        assert page.locator("li script, li b b, li img[onerror]").count() == 0
+        page.keyboard.press("j")
+        page.keyboard.press("e")
+        assert complaints == []
