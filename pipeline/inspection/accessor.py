@@ -148,7 +148,7 @@ class FacescribeAccessor:
                 too (smile, smiles, smiling).
             limit: at most so many.
             by: `words` is full text (BM25, SQLite's FTS5), `meaning` compares sentences by the packaged encoder, which
-                reads some hundred texts a second and so takes frames of a few thousand rows.
+                is slow: a dozen texts a second on two busy cores, so of frames of at most 5,000 rows.
 
         Raises:
             ValueError: `by` or `limit` is not what it may be, or there are too many texts for `meaning`.

@@ -68,7 +68,11 @@ class TextChanges:
         styler.set_caption(str(escape(self._summary())))
         return styler.set_table_styles(
             [
-                {"selector": "td", "props": "text-align: left; vertical-align: top; overflow-wrap: anywhere"},
+                {
+                    "selector": "td",
+                    "props": "text-align: left; vertical-align: top; overflow-wrap: break-word; max-width: 14rem",
+                },
+                {"selector": "td:last-child", "props": "overflow-wrap: anywhere; max-width: 44rem"},
                 {"selector": "th", "props": "text-align: left"},
                 {"selector": "caption", "props": "text-align: left"},
                 {"selector": "del", "props": "background: #b3261e30"},
