@@ -339,17 +339,23 @@ def test_what_goes_out_for_review_is_the_text_itself(corpus: Corpus, tmp_path: P
     with_crops = [of("t", 0)]
     export_label_studio(corpus, tmp_path / "label_studio", with_crops)
     (task,) = json.loads((tmp_path / "label_studio" / "tasks.json").read_text(encoding="ascii"))
-    assert tags_of_markdown_free(json.dumps(task))
+    assert HOSTILE["html"] in _strings(task), "the text arrives as a string of its own"
     config = (tmp_path / "label_studio" / "labeling.xml").read_text(encoding="utf-8")
-    assert "__owned" not in config and "__owned" in json.dumps(task)
+    assert "__owned" not in config, "what a page is built from holds nothing of the data"
     export_argilla(corpus, tmp_path / "argilla")
     records = json.loads((tmp_path / "argilla" / "records.json").read_text(encoding="ascii"))
     assert len(records) == len(HOSTILE)
+    for said in ("script", "attribute", "template", "formula", "sql", "one_word"):
+        assert HOSTILE[said] in _strings(records), said
 
 
-def tags_of_markdown_free(dumped: str) -> bool:
-    """Whether a JSON file may stand in a page's script: it is ASCII, and a text in it is a string."""
-    return dumped.isascii() and json.loads(dumped) is not None
+def _strings(value: Any) -> set[str]:
+    """Every string in a JSON value."""
+    if isinstance(value, dict):
+        return set().union(*map(_strings, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_strings, value))
+    return {value} if isinstance(value, str) else set()
 
 
 def test_the_hostile_texts_are_what_they_claim() -> None:
