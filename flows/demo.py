@@ -83,14 +83,15 @@ def _say_download(package: str, num_bytes: int) -> None:
 
 def main() -> None:
     """Build the demo's corpus as `facescribe build` does, print what is in it, and write its gallery page."""
-    from flows import __main__ as commands
     from flows.building import build
+    from flows.looking import gallery
+    from flows.showing import show
 
     videos, root = demo_folder(Path("data/demo/videos")), Path("data/demo/corpus")
-    build(videos, root)
-    commands.show("descriptions", root)
-    commands.show("rejects", root)
-    commands.gallery(root)
+    build(str(videos), root)
+    show("descriptions", root)
+    show("rejects", root)
+    gallery(root)
 
 
 if __name__ == "__main__":

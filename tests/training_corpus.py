@@ -65,10 +65,10 @@ def write_training_corpus(
                 tables["descriptions"].append(track | {"text_version": 1, "text": TEXTS[label], "status": "refined"})
             for number in range(0 if path in without_clips else clips_of_each):
                 tables["motion"].append(motion_row(track, person, label, number))
-    for path, said in (unopened or {}).items():
+    for path, columns in (unopened or {}).items():
         video_id = hashlib.sha256(path.encode()).hexdigest()[:32]
         tables = rows.setdefault(store.bucket_of(video_id), {name: [] for name in TABLES})
-        tables["sources"].append({"video_id": video_id, "path": path, **said})
+        tables["sources"].append({"video_id": video_id, "path": path, **columns})
     receipts = []
     for bucket, tables in sorted(rows.items()):
         files = {}
