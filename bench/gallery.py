@@ -1,6 +1,6 @@
 """How quickly a gallery of many rows opens, filters and searches, in headless Chromium, and what memory it takes.
 
-    python -m bench.gallery --rows 10000 --folder /tmp/bench-gallery
+    python -m bench.gallery --rows 10000 --folder build/bench-gallery
 
 The corpus is made up: short texts, three classes, pictures of 32 px, a face of two frames. Times are the browser's own
 (performance API); a filter's is from the event to the next frame on the screen.

@@ -71,7 +71,9 @@ def test_the_whole_demo_with_the_real_language_model_server(tmp_path: Path) -> N
         assert line in out
     assert "3 (1 corrupt, 1 no_face, 1 no_video_stream)" in out
     assert (tmp_path / "data/demo/corpus/gallery.html").is_file()
-    texts = Corpus(tmp_path / "data/demo/corpus").descriptions()
+    texts = Corpus(tmp_path / "data/demo/corpus").descriptions(
+        ["text", "status", "fallback_reason", "fallback_detail", "asked"]
+    )
     assert len(texts) == 5
     for asked in texts["asked"]:
         assert asked[0]["completion_tokens"] > 0, "every text was asked of the model"

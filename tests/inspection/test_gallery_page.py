@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.inspection.conftest import MakeCorpus
 
-pytestmark = [pytest.mark.browser, needs_chromium]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, needs_chromium]
 
 TEXT = "The left lip corner rises strongly, then the jaw drops."
 DRAFT = "The left lip corner rises strongly until the end."
