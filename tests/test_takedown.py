@@ -481,7 +481,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_corpus(
         assert {one.file for one in again.rewritten} == {one.file for one in report.rewritten}
         shutil.rmtree(root)
         steps += 1
-    assert steps > 60
+    assert steps >= 60
     assert is_up_to_date(clips, whole)
 
 

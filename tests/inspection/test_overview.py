@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -295,19 +294,6 @@ def test_every_picture_has_words_and_paper_has_no_dark_mode(found: Overview, tmp
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
     assert page.locator("nav").is_hidden()
     page.close()
-
-
-# --- size
-
-
-@pytest.mark.slow
-def test_ten_thousand_tracks_are_counted_in_seconds(tmp_path: Path) -> None:
-    corpus = Corpus(write_large_corpus(tmp_path / "corpus", 10_000))
-    began = time.perf_counter()
-    found = overview_of(corpus)
-    took_s = time.perf_counter() - began
-    assert found.num_rows("tracks") > 9000
-    assert took_s < 10, f"{took_s:.1f} s"
 
 
 def test_frames_are_read_in_place_from_any_part_of_a_file(corpus: Corpus) -> None:

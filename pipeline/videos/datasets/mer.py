@@ -252,4 +252,6 @@ def _read_others(folder: Path, notes: dict[str, _Notes], faults: list[Fault]) ->
                 faults.append(Fault("missing", name, f"named in {row.where}; no video of this name is there"))
             if file == _HUMAN_CAPTIONS and row.values[column]:
                 notes[name].captions.append(Caption("en", row.values[column]))
+            elif file == _HUMAN_CAPTIONS:
+                faults.append(Fault("no_caption", row.where, f"{name}: its {column} is empty"))
     return files

@@ -126,3 +126,9 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         mer.read(tree.write_mer2024(tmp_path), "mer2022")
     with pytest.raises(DatasetError, match="as asked for"):
         mer.read(tmp_path, "mer2023")
+
+
+def test_a_caption_that_is_empty_is_told(tmp_path: Path) -> None:
+    table = tree.write_mer2025(tmp_path) / "track3_train_ovmerd.csv"
+    table.write_text("name,reason\nsample_00000016,\n", encoding="utf-8")
+    assert ("no_caption", "track3_train_ovmerd.csv:2") in told(mer.read(tmp_path))
