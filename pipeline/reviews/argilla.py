@@ -20,7 +20,6 @@ from pipeline.export.folder import refuse_folder, whole_folder
 from pipeline.inspection.corpus import Corpus
 from pipeline.reviews.outgoing import OUTGOING, Outgoing, OutgoingText, claim_in_words, shown, texts_to_review
 from pipeline.reviews.record import sha256_of
-from pipeline.store import now
 from schemas.reviews import DECISIONS
 
 DECISION, TEXT, REASON = "decision", "edited_text", "reason"
@@ -52,16 +51,7 @@ def export_argilla(
         LabelLeakError: a text saw its label and is not of the split to train on.
     """
     refuse_folder(corpus, folder)
-    texts, num_without = texts_to_review(corpus, track_ids, without_licence)
-    made = Outgoing(
-        format="argilla",
-        corpus=corpus.store.root.resolve().name,
-        snapshot=corpus.snapshot.number,
-        exported_at=now(),
-        num_texts=len(texts),
-        num_videos_without_licence=num_without,
-        without_licence=without_licence,
-    )
+    texts, made = texts_to_review(corpus, "argilla", track_ids, without_licence)
     with whole_folder(folder) as out:
         (out / ".argilla").mkdir()
         _write(out / ".argilla" / "dataset.json", _dataset(made))

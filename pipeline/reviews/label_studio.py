@@ -25,7 +25,6 @@ from pipeline.inspection.corpus import Corpus
 from pipeline.reviews.outgoing import OUTGOING, Outgoing, OutgoingText, claim_in_words, shown, texts_to_review
 from pipeline.reviews.review_copy import plan_copy, write_copy
 from pipeline.reviews.time_map import TIME_MAP, ClaimSpan, TimeMap, TrackMap, frames_of_span
-from pipeline.store import now
 from schemas.actions import TOLD_ACTIONS
 from schemas.reviews import DECISIONS
 
@@ -104,16 +103,7 @@ def export_label_studio(
         LabelLeakError: a text saw its label and is not of the split to train on.
     """
     refuse_folder(corpus, folder)
-    texts, num_without = texts_to_review(corpus, track_ids, without_licence)
-    made = Outgoing(
-        format="label-studio",
-        corpus=corpus.store.root.resolve().name,
-        snapshot=corpus.snapshot.number,
-        exported_at=now(),
-        num_texts=len(texts),
-        num_videos_without_licence=num_without,
-        without_licence=without_licence,
-    )
+    texts, made = texts_to_review(corpus, "label-studio", track_ids, without_licence)
     with whole_folder(folder) as out:
         (out / MEDIA).mkdir()
         tracks, tasks = [], []

@@ -15,6 +15,7 @@ from pipeline.export.folder import ExportError
 from pipeline.export.licence_policy import refuse_unlicensed
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.page import name_unseen
+from pipeline.store import now
 
 OUTGOING = "export.json"
 
@@ -66,12 +67,12 @@ def read_track_list(path: Path) -> list[str]:
 
 
 def texts_to_review(
-    corpus: Corpus, track_ids: Sequence[str] | None, without_licence: str | None
-) -> tuple[list[OutgoingText], int]:
+    corpus: Corpus, format: str, track_ids: Sequence[str] | None, without_licence: str | None
+) -> tuple[list[OutgoingText], Outgoing]:
     """The newest text of each track that has one, or of the named tracks in their order; then by video and start.
 
     Returns:
-        The texts, and how many of their videos lack a licence or a consent.
+        The texts, and what an export of them in `format` says of itself.
 
     Raises:
         ExportError: a named track is not there or has no text, or nothing is described.
@@ -98,7 +99,16 @@ def texts_to_review(
         row["track_id"]: row for row in corpus.arrow("drafts", ["track_id", "text", "evidence"], newest).to_pylist()
     }
     order = list(track_ids) if track_ids is not None else _in_order(corpus, newest, videos)
-    return [_outgoing(newest[track_id], drafts.get(track_id)) for track_id in order], num_without
+    texts = [_outgoing(newest[track_id], drafts.get(track_id)) for track_id in order]
+    return texts, Outgoing(
+        format=format,
+        corpus=corpus.store.root.resolve().name,
+        snapshot=corpus.snapshot.number,
+        exported_at=now(),
+        num_texts=len(texts),
+        num_videos_without_licence=num_without,
+        without_licence=without_licence,
+    )
 
 
 def _in_order(corpus: Corpus, wanted: Collection[str], videos: Mapping[str, Mapping[str, Any]]) -> list[str]:
