@@ -47,7 +47,7 @@ lock: ## choose versions afresh for pyproject.toml, in an environment of their o
 	@$(MAKE) --no-print-directory build/lock/bin/python
 	build/lock/bin/python environment/stand_ins.py build/stand_ins
 	build/lock/bin/python -m pip install --quiet --no-index --no-deps build/stand_ins/*.whl
-	build/lock/bin/python -m pip install --quiet $(if $(KEEP),-c $(LOCK)) -e ".[serve,dev]"
+	build/lock/bin/python -m pip install --quiet $(if $(KEEP),-c $(LOCK)) -e ".[serve,dask,ray,dev]"
 	sed -n '/^[^#]/q;p' $(LOCK) > build/cpu.lock
 	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude vllm --exclude torchaudio \
 		--exclude torchcodec --exclude triton --exclude facescribe-torchvision-cpu-ops \
