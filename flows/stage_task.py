@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from pipeline.run import ShardResult
 from pipeline.stage import Resources, Stage
-from pipeline.walk import Walk
+from pipeline.walk import ShardJob, Walk
 
 SHARDS_THAT_WAIT = 8
 """Shards side by side in a stage that asks a language model."""
@@ -43,9 +43,9 @@ def may_pass(task: object, task_run: TaskRun, state: State[Any]) -> bool:
     retry_delay_seconds=[2, 20],
     retry_condition_fn=may_pass,
 )
-def run_shard(name: str, bucket: int, stage: Stage[Any], walk: Walk, resources: Resources) -> ShardResult:
-    """Bring one shard of one stage up to date."""
-    return walk.run(stage, bucket, resources)
+def run_shard(name: str, bucket: int, job: ShardJob) -> ShardResult:
+    """Bring one shard of one stage up to date: in a thread of the flow, or in whatever process got the job."""
+    return job.run()
 
 
 def map_stage(stage: Stage[Any], buckets: Sequence[int], walk: Walk, resources: Resources) -> list[ShardResult]:
@@ -59,9 +59,12 @@ def map_stage(stage: Stage[Any], buckets: Sequence[int], walk: Walk, resources: 
     futures = []
     for bucket in buckets:
         slots.acquire()
-        future = run_shard.submit(stage.name, bucket, stage, walk, resources)
+        future = run_shard.submit(stage.name, bucket, walk.job(stage, bucket, resources))
         future.add_done_callback(lambda _: slots.release())
         futures.append(future)
     for future in futures:
         future.wait()
-    return [future.result() for future in futures]
+    results = [future.result() for future in futures]
+    for result in results:
+        walk.note(result.receipt)
+    return results

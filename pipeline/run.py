@@ -52,7 +52,7 @@ class ShardInput:
 class ShardResult:
     """A shard's receipt, and what this run did for it: units computed and taken over, from when to when, and tokens.
 
-    The times are seconds of the monotonic clock.
+    The times are seconds since 1970 by the clock of the machine that did it; how far they are apart is measured.
     """
 
     receipt: Receipt
@@ -81,12 +81,12 @@ def run_stage(
     Raises:
         ReconcileError: a unit ended neither as rows nor as a reason, or twice.
     """
-    began = time.monotonic()
+    clock = _Clock()
     generations = store.generations(stage.name, bucket)
     key = stage.shard_key(config, bucket, [item.key for item in inputs], generations)
     found = store.receipt(stage.name, bucket, key)
     if found is not None and found.is_settled:
-        return ShardResult(found, 0, 0, began, time.monotonic())
+        return ShardResult(found, 0, 0, *clock.span_s())
     # A shard of which a file is gone, since it was found damaged, is computed as if there had been none.
     found, previous = (known if known is not None and store.holds(known) else None for known in (found, previous))
 
@@ -97,7 +97,7 @@ def run_stage(
         receipt = previous.model_copy(update={"key": key})
         store.write_receipt(receipt)
         progress.report(stage.name, bucket, done=len(units), total=len(units))
-        return ShardResult(receipt, 0, len(units), began, time.monotonic())
+        return ShardResult(receipt, 0, len(units), *clock.span_s())
     made_from = {**stage.identity(config), "bucket": bucket, "inputs": [item.key for item in inputs]}
     with _Shard(stage, bucket, made_from, store) as shard:
         settled = [receipt for receipt in (found, previous) if receipt is not None]
@@ -113,7 +113,18 @@ def run_stage(
     receipt = shard.receipt(key, len(units))
     store.write_receipt(receipt)
     progress.report(stage.name, bucket, done=len(units), total=len(units))
-    return ShardResult(receipt, len(wanted), len(known), began, time.monotonic(), shard.num_tokens)
+    return ShardResult(receipt, len(wanted), len(known), *clock.span_s(), shard.num_tokens)
+
+
+class _Clock:
+    """From when to when something lasted: comparable between machines, and right even if the clock is set meanwhile."""
+
+    def __init__(self) -> None:
+        self._began_s, self._since = time.time(), time.monotonic()
+
+    def span_s(self) -> tuple[float, float]:
+        """The beginning, and now, in seconds since 1970."""
+        return self._began_s, self._began_s + time.monotonic() - self._since
 
 
 def _settled_keys(store: Store, receipt: Receipt) -> set[str]:

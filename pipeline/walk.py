@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,32 @@ def _in_words(error: ValidationError) -> str:
     return f"unknown field {'.'.join(place)!r}; {hint}"
 
 
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to be brought up to date, and all that this needs: another process, or machine, is given no more.
+
+    The stage goes by its name, because tables and functions are what they are only where they were imported.
+    """
+
+    stage: str
+    bucket: int
+    inputs: tuple[ShardInput, ...]
+    config: StageConfig
+    resources: Resources
+    store: Store
+    before: Receipt | None
+    """What the newest snapshot holds of the shard."""
+
+    def run(self) -> ShardResult:
+        """Do it. Nobody but the store knows of it before the walk has noted the receipt."""
+        (stage,) = (stage for stage in WALK if stage.name == self.stage)
+        return self.run_as(stage)
+
+    def run_as(self, stage: Stage[Any]) -> ShardResult:
+        """Do it with a stage that does the named one's work in another way."""
+        return run_stage(stage, self.bucket, self.inputs, self.config, self.resources, self.store, self.before)
+
+
 class Walk:
     """One run through the stages: the source's rows, the snapshot before, and the receipts found or made so far."""
 
@@ -204,10 +231,14 @@ class Walk:
         keys = [item.key for item in self._inputs(stage, bucket)]
         return stage.shard_key(self.config.of(stage), bucket, keys, self.store.generations(stage.name, bucket))
 
+    def job(self, stage: Stage[Any], bucket: int, resources: Resources) -> ShardJob:
+        """What it takes to bring one shard up to date, wherever that is done. The stages before must be done."""
+        inputs, before = tuple(self._inputs(stage, bucket)), self._before.get((stage.name, bucket))
+        return ShardJob(stage.name, bucket, inputs, self.config.of(stage), resources, self.store, before)
+
     def run(self, stage: Stage[Any], bucket: int, resources: Resources) -> ShardResult:
-        """Bring one shard up to date and note its receipt."""
-        inputs, before = self._inputs(stage, bucket), self._before.get((stage.name, bucket))
-        result = run_stage(stage, bucket, inputs, self.config.of(stage), resources, self.store, before)
+        """Bring one shard up to date, here, and note its receipt."""
+        result = self.job(stage, bucket, resources).run_as(stage)
         self.note(result.receipt)
         return result
 

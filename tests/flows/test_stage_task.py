@@ -25,17 +25,24 @@ DONE = ShardResult(
 
 
 class WalkThatFails:
-    """Stands for a walk on a disk that fails: what it raises, attempt after attempt, and then a shard."""
+    """Stands for a walk, and its one job, on a disk that fails: what it raises, attempt by attempt, then a shard."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.num_attempts = 0
+        self.noted: list[Receipt] = []
 
-    def run(self, *_: Any) -> ShardResult:
+    def job(self, *_: Any) -> WalkThatFails:
+        return self
+
+    def run(self) -> ShardResult:
         self.num_attempts += 1
         if self.errors:
             raise self.errors.pop(0)
         return DONE
+
+    def note(self, receipt: Receipt) -> None:
+        self.noted.append(receipt)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +69,7 @@ def test_a_shard_is_tried_again_where_the_disk_or_the_network_failed(prefect: No
     walk = WalkThatFails(OSError(errno.EIO, "Input/output error"), OSError(errno.ESTALE, "Stale file handle"))
     assert run(walk) == [DONE]
     assert walk.num_attempts == 3
+    assert walk.noted == [DONE.receipt]
 
 
 @pytest.mark.server
@@ -80,3 +88,4 @@ def test_what_another_attempt_cannot_mend_fails_at_once(prefect: None, error: Ex
     with pytest.raises(type(error), match=str(error).split(":", maxsplit=1)[0].replace("[", "\\[")):
         run(walk)
     assert walk.num_attempts == 1
+    assert not walk.noted
