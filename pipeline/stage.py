@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.assets import ASSETS
 from schemas.rejects import REASONS
@@ -46,6 +46,14 @@ class Resources(BaseModel):
 
     workers: int = Field(default=2, ge=1)
     """Shards computed side by side."""
+
+    runner: Literal["threads", "dask", "ray"] = "threads"
+    """What computes them: threads of the run's own process, or the processes of a Dask or Ray cluster. Stages that ask a
+    language model stay with the run, which knows all its servers."""
+
+    cluster: str | None = None
+    """Address of a Dask scheduler (tcp://HOST:8786) or a Ray cluster (ray://HOST:10001, or HOST:6379 on one of its
+    machines). None: `workers` processes on this machine, which end with the run."""
 
     server: str | None = None
     """Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, or of several of the same model, with
@@ -79,6 +87,12 @@ class Resources(BaseModel):
 
     answers: Path | None = None
     """The file in which every answer of a language model is kept the moment it arrives. Set by the flow."""
+
+    @model_validator(mode="after")
+    def _has_runner_for_cluster(self) -> Self:
+        if self.cluster is not None and self.runner == "threads":
+            raise ValueError(f'cluster = "{self.cluster}" needs runner = "dask" or "ray"')
+        return self
 
     @field_validator("server", "vision_server")
     @classmethod
