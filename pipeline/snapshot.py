@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.store import MEND_SNAPSHOT, DamagedFileError, Receipt, ShardFile, Store, now
@@ -36,6 +37,25 @@ class DatasetFacts(BaseModel):
     """`clips` that the annotation names, how many are `there`, and by kind whatever the reader found wrong."""
 
 
+class StageCost(BaseModel):
+    """What the units of one stage that stand in a snapshot took, each when it was computed, in whichever run that was.
+
+    Nothing in it hangs on who took units over or how often a run was broken off: it adds up the ledgers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_units: int
+    num_timed: int
+    """Units of which it is known how long they took: those that wait for another run are not among them."""
+    work_s: float
+    """Seconds of work, all timed units added up."""
+    num_tokens: int
+    """Tokens of the requests and answers that the rows were made from."""
+    num_bytes: int
+    """Of the rows in memory, before compression."""
+
+
 class Snapshot(BaseModel):
     """One state of the corpus: the receipts that make it up, what they were made with, and its counts."""
 
@@ -54,6 +74,8 @@ class Snapshot(BaseModel):
     """None where the source is a folder or a manifest, and in snapshots of before there were data sets."""
     counts: dict[str, int]
     rejects: dict[str, int]
+    costs: dict[str, StageCost] | None = None
+    """By stage; None in snapshots of before this was kept."""
     receipts: list[Receipt]
 
     def has_just(self, receipts: Iterable[Receipt]) -> bool:
@@ -82,9 +104,9 @@ def read(store: Store, number: int) -> Snapshot:
         return Snapshot.model_validate_json(store.read_snapshot(number))
     except FileNotFoundError:
         have = ", ".join(str(n) for n in store.snapshot_numbers()) or "none"
-        raise KeyError(f"no snapshot {number} in {store.root}; there are: {have}") from None
+        raise KeyError(f"no snapshot {number} in {store.address}; there are: {have}") from None
     except ValueError as error:
-        raise DamagedFileError(store.root, f"snapshots/{number:06d}.json", error, MEND_SNAPSHOT) from error
+        raise DamagedFileError(store.address, f"snapshots/{number:06d}.json", error, MEND_SNAPSHOT) from error
 
 
 def commit(
@@ -120,11 +142,12 @@ def commit(
         dataset=dataset,
         counts=_counts(ordered),
         rejects=_reject_counts(store, ordered),
+        costs=_costs(store, ordered, parent),
         receipts=ordered,
     )
     if not store.create_snapshot(number, snapshot.model_dump_json(indent=1)):
         raise SnapshotConflictError(
-            f"another run committed snapshot {number} of {store.root} while this one worked; nothing of this run is "
+            f"another run committed snapshot {number} of {store.address} while this one worked; nothing of this run is "
             "lost: run the same command again and it takes over what was computed"
         )
     return snapshot
@@ -148,6 +171,40 @@ def _reject_counts(store: Store, receipts: Sequence[Receipt]) -> dict[str, int]:
         if REJECTS.name in receipt.files:
             reasons.update(store.read(receipt.files[REJECTS.name], ["reason"])["reason"].to_pylist())
     return dict(sorted(reasons.items()))
+
+
+def _costs(store: Store, receipts: Sequence[Receipt], parent: Snapshot | None) -> dict[str, StageCost]:
+    """What each stage's units took. A stage whose ledgers are the parent's is not read again."""
+    known = parent.costs or {} if parent is not None else {}
+    before = _ledgers(parent.receipts) if parent is not None else {}
+    return {
+        stage: known[stage] if stage in known and ledgers == before.get(stage) else _cost(store, ledgers)
+        for stage, ledgers in _ledgers(receipts).items()
+    }
+
+
+def _ledgers(receipts: Sequence[Receipt]) -> dict[str, list[Receipt]]:
+    """The receipts of each stage, with no other file than their ledger."""
+    ledgers: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        if LEDGER.name in receipt.files:
+            only = receipt.model_copy(update={"files": {LEDGER.name: receipt.files[LEDGER.name]}})
+            ledgers.setdefault(receipt.stage, []).append(only)
+    return ledgers
+
+
+def _cost(store: Store, ledgers: Sequence[Receipt]) -> StageCost:
+    """What stands in the ledgers that are there; one that is lost is for `check` to tell."""
+    columns = ["work_s", "num_tokens", "num_bytes"]
+    there = [store.read(receipt.files[LEDGER.name], columns) for receipt in ledgers if store.holds(receipt)]
+    lines = pa.concat_tables([LEDGER.empty().select(columns), *there])
+    return StageCost(
+        num_units=lines.num_rows,
+        num_timed=lines.num_rows - lines["work_s"].null_count,
+        work_s=pc.sum(lines["work_s"]).as_py() or 0.0,
+        num_tokens=pc.sum(lines["num_tokens"]).as_py() or 0,
+        num_bytes=pc.sum(lines["num_bytes"]).as_py() or 0,
+    )
 
 
 class TableDiff(BaseModel):
