@@ -39,7 +39,7 @@ from bench.length import machine
 from bench.peers import ENVIRONMENTS
 from flows.stage_task import SHARDS_THAT_WAIT
 from pipeline.descriptions import embedded
-from pipeline.descriptions.ask import AskSettings, Patience, Reply, Request, Talk, converse
+from pipeline.descriptions.ask import AskSettings, Reply, Request, Talk, converse
 from pipeline.descriptions.draft_stage import DraftConfig, draft_row
 from pipeline.descriptions.endpoint import Endpoint
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent
@@ -275,9 +275,9 @@ def recorded() -> Iterator[list[Body]]:
     bodies: list[Body] = []
     attempt = Endpoint.attempt
 
-    async def noting(self: Endpoint, body: bytes, patience: Patience) -> Reply:
+    async def noting(self: Endpoint, body: bytes, timeout_s: float) -> Reply:
         bodies.append(json.loads(body))
-        return await attempt(self, body, patience)
+        return await attempt(self, body, timeout_s)
 
     Endpoint.attempt = noting  # type: ignore[method-assign]
     try:

@@ -1,7 +1,7 @@
 """Ask OpenAI-compatible servers as many requests at a time as they bear, and keep each answer when it arrives.
 
 Everything is asked from one event loop in a thread of its own, so that threads that ask the same servers at the same
-time share one bound, one set of connections, and what is known about which server lives.
+time share one fleet: its bound, its connections, and what is known about each server.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from pipeline.descriptions.chat import Answer, Reply, Request, RequestRefused, ServerUnavailable
-from pipeline.descriptions.endpoint import WHAT_TO_DO, AttemptFailed, Endpoint, Patience, engine_version, list_models
+from pipeline.descriptions.endpoint import Endpoint, Patience, engine_version, list_models
+from pipeline.descriptions.fleet import Fleet, ServerFigures
 
 if TYPE_CHECKING:
     from pipeline.descriptions.journal import KeptAnswers
@@ -31,12 +30,14 @@ __all__ = [
     "Reply",
     "Request",
     "RequestRefused",
+    "ServerFigures",
     "ServerUnavailable",
     "Talk",
     "addresses_of",
     "ask_all",
     "converse",
     "engine_version",
+    "fleet_figures",
     "list_models",
 ]
 
@@ -46,7 +47,7 @@ class AskSettings:
     """Whom to ask, and how much at a time."""
 
     addresses: tuple[str, ...]
-    """Servers of the same model, such as http://127.0.0.1:8000/v1; the least busy one that lives is asked."""
+    """Servers of the same model, such as http://127.0.0.1:8000/v1; the one that is likely to answer first is asked."""
     concurrency: int = 32
     """Requests under way at all addresses together, of all threads that ask them. The smallest bound of those holds."""
     api_key: str | None = field(default=None, repr=False)
@@ -122,9 +123,9 @@ def converse(
     With `kept`, a question that was ever answered is not asked again, each answer is kept the moment it arrives, and of
     equal questions under way at once only one is asked. Failures are yielded, never raised, and never kept.
 
-    Once a request has spent its attempts on an address that cannot be reached, or two in a row on one that fails, that
-    address is out for the rest of the call; when all are, the remaining talks end at once instead of waiting as long
-    each. An iterator that is closed early, or interrupted, cancels what is under way.
+    What is asked where, and what becomes of a server that fails, is the fleet's business. When no server is left that
+    may answer, the remaining talks end at once instead of waiting as long each. An iterator that is closed early, or
+    interrupted, cancels what is under way.
 
     Raises:
         OSError, JournalError: an answer could not be kept.
@@ -160,7 +161,7 @@ def ask_all(
 
 
 class _Call:
-    """The talks of one `converse`, and what they learned together about the addresses."""
+    """The talks of one `converse`, and what they wait for."""
 
     def __init__(self, talks: Sequence[Talk], asker: AskSettings, kept: KeptAnswers | None) -> None:
         self.arrived: SimpleQueue[tuple[int, Ended] | None] = SimpleQueue()
@@ -169,11 +170,6 @@ class _Call:
         self._num_talks = len(talks)
         self._asker = asker
         self._kept = kept
-        self._given_up: Counter[Endpoint] = Counter()
-        """Requests in a row that spent their attempts at an address."""
-        self._lost: dict[Endpoint, str] = {}
-        """Addresses that are out for the rest of the call, and why."""
-        self._all_lost = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._mistake: BaseException | None = None
 
@@ -201,8 +197,8 @@ class _Call:
         self.arrived.put(None)
 
     async def _run(self, desk: _Desk) -> None:
-        self._desk, self._servers = desk, desk.servers_of(self._asker)
-        with self._servers.slots.bounded_by(self._asker.concurrency):
+        self._desk, self._fleet = desk, desk.fleet_of(self._asker)
+        with self._fleet.used(self._asker.concurrency, self._asker.patience):
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._asker.concurrency, self._num_talks)):
                     group.create_task(self._talk_in_turn())
@@ -235,7 +231,7 @@ class _Call:
     async def _answer(self, question: str, talk: Talk, *, is_further: bool) -> Reply:
         """The kept answer, or that of an equal question under way, or else the server's."""
         if self._kept is None:
-            return await self._ask(question, is_further=is_further)
+            return await self._ask(question, is_further)
         key, flights = self._kept.key(question, talk.generation), self._desk.flights
         flight = (str(self._kept.path), key)
         while (kept := self._kept.get(key)) is None and flight in flights:
@@ -244,134 +240,15 @@ class _Call:
             return kept
         landed = flights[flight] = asyncio.Event()
         try:
-            reply = await self._ask(question, is_further=is_further)
+            reply = await self._ask(question, is_further)
             self._kept.put(key, reply, talk.video_id)  # nothing is awaited in between: an answer that is here is kept
             return reply
         finally:
             del flights[flight]
             landed.set()
 
-    async def _ask(self, question: str, *, is_further: bool) -> Reply:
-        """Ask until one address answers, each at most so often. The slot is held through the pauses: a server that
-        fails or asks to wait is asked less."""
-        body, failures = question.encode(), dict[Endpoint, list[str]]()
-        async with self._servers.slots.one(is_further=is_further):
-            while True:
-                address, pause_s = self._next_address(failures)
-                if pause_s > 0:
-                    await self._pause(pause_s)
-                    if address in self._lost:
-                        continue
-                try:
-                    reply = await address.attempt(body, self._asker.patience)
-                except AttemptFailed as failure:
-                    failures.setdefault(address, []).append(str(failure))
-                    self._learn(address, failure, failures[address])
-                else:
-                    self._given_up[address] = 0
-                    return reply
-
-    def _next_address(self, failures: Mapping[Endpoint, list[str]]) -> tuple[Endpoint, float]:
-        """Where to ask next, and after what pause: where it can be at once, and is least busy.
-
-        Raises:
-            ServerUnavailable: there is no address left for this request.
-        """
-        patience, num_failed = self._asker.patience, {at: len(failures.get(at, ())) for at in self._servers.addresses}
-        left = [at for at in num_failed if at not in self._lost and num_failed[at] < patience.max_attempts]
-        if not left:
-            raise ServerUnavailable(self._unavailable(failures))
-        pauses_s = {at: at.pause_s(num_failed[at], patience) for at in left}
-        address = min(left, key=lambda at: (not at.is_open(), pauses_s[at], at.in_flight))
-        return address, pauses_s[address]
-
-    def _learn(self, address: Endpoint, failure: AttemptFailed, failures: list[str]) -> None:
-        """One request that a living server fails on may be to blame itself, two in a row hardly."""
-        is_given_up = len(failures) == self._asker.patience.max_attempts
-        self._given_up[address] += is_given_up
-        if failure.is_setup or (is_given_up and (not failure.is_reached or self._given_up[address] > 1)):
-            self._lost.setdefault(address, _story(address, failures))
-        if len(self._lost) == len(self._servers.addresses):
-            self._all_lost.set()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than there is hope."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._all_lost.wait()
-
-    def _unavailable(self, failures: Mapping[Endpoint, list[str]]) -> str:
-        stories = [
-            _story(address, failures[address]) if address in failures else self._lost[address]
-            for address in self._servers.addresses
-        ]
-        return f"no answer from {'; nor from '.join(stories)}; {WHAT_TO_DO}"
-
-
-def _story(address: Endpoint, failures: Sequence[str]) -> str:
-    attempts = f"{len(failures)} attempt{'s' if len(failures) > 1 else ''}"
-    return f"{address.url} in {attempts}, the last: {failures[-1]}"
-
-
-class _Slots:
-    """The bound of requests under way. Freed slots go to those who wait: first to a talk's further requests, whose
-    beginning the server still holds in its cache, then by turn."""
-
-    def __init__(self) -> None:
-        self._bounds: list[int] = []
-        self._num_taken = 0
-        self._first: deque[asyncio.Future[None]] = deque()
-        self._further: deque[asyncio.Future[None]] = deque()
-
-    @contextmanager
-    def bounded_by(self, bound: int) -> Iterator[None]:
-        self._bounds.append(bound)
-        try:
-            yield
-        finally:
-            self._bounds.remove(bound)
-            self._hand_out()
-
-    @asynccontextmanager
-    async def one(self, *, is_further: bool) -> AsyncIterator[None]:
-        await self._take(self._further if is_further else self._first)
-        try:
-            yield
-        finally:
-            self._give_back()
-
-    async def _take(self, queue: deque[asyncio.Future[None]]) -> None:
-        mine = asyncio.get_running_loop().create_future()
-        queue.append(mine)
-        self._hand_out()
-        try:
-            await mine
-        except asyncio.CancelledError:
-            if mine.cancelled():
-                with suppress(ValueError):
-                    queue.remove(mine)
-            else:
-                self._give_back()
-            raise
-
-    def _give_back(self) -> None:
-        self._num_taken -= 1
-        asyncio.get_running_loop().call_soon(self._hand_out)  # after the talk could ask its further request
-
-    def _hand_out(self) -> None:
-        while (queue := self._further or self._first) and self._num_taken < min(self._bounds, default=0):
-            waiting = queue.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                self._num_taken += 1
-
-
-class _Servers:
-    """The servers that are asked together, under one bound."""
-
-    def __init__(self, addresses: Sequence[Endpoint]) -> None:
-        self.addresses = addresses
-        self.slots = _Slots()
+    async def _ask(self, question: str, is_further: bool) -> Reply:
+        return await self._fleet.ask(question.encode(), self._asker.patience, is_further=is_further)
 
 
 class _Desk:
@@ -381,16 +258,23 @@ class _Desk:
         self.loop = asyncio.new_event_loop()
         self.flights: dict[tuple[str, str], asyncio.Event] = {}
         """By journal and key, the questions under way whose answers will be kept."""
-        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
-        self._servers: dict[tuple[Endpoint, ...], _Servers] = {}
+        self._fleets: dict[tuple[tuple[str, ...], str | None], Fleet] = {}
+        """By addresses and key."""
         threading.Thread(target=self.loop.run_forever, name="ask", daemon=True).start()
 
-    def servers_of(self, asker: AskSettings) -> _Servers:
-        for url in asker.addresses:
-            if (url, asker.api_key) not in self._endpoints:
-                self._endpoints[url, asker.api_key] = Endpoint(url, asker.api_key)
-        endpoints = tuple(self._endpoints[url, asker.api_key] for url in asker.addresses)
-        return self._servers.setdefault(endpoints, _Servers(endpoints))
+    def fleet_of(self, asker: AskSettings) -> Fleet:
+        named = asker.addresses, asker.api_key
+        if named not in self._fleets:
+            self._fleets[named] = Fleet([Endpoint(url, asker.api_key) for url in asker.addresses])
+        return self._fleets[named]
+
+    def figures(self) -> list[ServerFigures]:
+        return [server.figures() for fleet in list(self._fleets.values()) for server in fleet.servers]
+
+
+def fleet_figures() -> list[ServerFigures]:
+    """How each server does that this process has asked, from any thread."""
+    return [] if _the_desk is None else _the_desk.figures()
 
 
 _the_desk: _Desk | None = None

@@ -1,4 +1,4 @@
-"""One OpenAI-compatible server: its connections, one attempt at a question, and how it did lately."""
+"""One OpenAI-compatible server: its connections, one attempt at a question, and a look at its health."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ MOST_BYTES_OF_ANSWER = 4 << 20
 TRANSIENT_STATUS = {408, 409, 425, 429}
 """Refusals that are over after a while, beside every 5xx."""
 
+OVERLOAD_STATUS = {429, 503, 529}
+"""Those that say that it is too much at a time."""
+
 SETUP_STATUS = {401, 403, 404}
 """Refusals of the address, the key or the model name: no request would pass, and none is to blame."""
 
@@ -33,8 +36,8 @@ CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 4.0
 """An idle connection is not used after this: uvicorn, and so vLLM, closes one after 5 s."""
 
-FAILURES_TO_SET_ASIDE = 3
-"""Failed attempts in a row, of any requests, after which an address that can be reached is avoided for a while."""
+HEALTH_TIMEOUT_S = 10.0
+"""For one look at a server's health."""
 
 
 @dataclass(frozen=True)
@@ -60,68 +63,49 @@ class AttemptFailed(Exception):
     """One attempt gave no answer; another may."""
 
     def __init__(
-        self, words: str, *, is_reached: bool = True, is_setup: bool = False, retry_after_s: float = 0.0
+        self,
+        words: str,
+        *,
+        is_reached: bool = True,
+        is_setup: bool = False,
+        is_overload: bool = False,
+        retry_after_s: float = 0.0,
     ) -> None:
         super().__init__(words)
-        self.is_reached, self.is_setup, self.retry_after_s = is_reached, is_setup, retry_after_s
+        self.is_reached, self.is_setup, self.is_overload = is_reached, is_setup, is_overload
+        self.retry_after_s = retry_after_s
 
 
 class Endpoint:
-    """One server, its connections, and how it did lately."""
+    """One server and its connections."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
-        self.in_flight = 0
-        self._num_failed_in_a_row = 0
-        self._num_set_aside = 0
-        self._aside_until = self._busy_until = 0.0  # seconds of the monotonic clock; how it seems, and what it says
         self._headers = {"Authorization": f"Bearer {api_key or 'none'}", "Content-Type": "application/json"}
         self._trust = httpx.create_ssl_context()
         self._idle: list[httpx.AsyncClient] = []
 
-    def is_open(self) -> bool:
-        """Whether it may be asked now; one that was set aside is tried with one request first."""
-        return self._num_set_aside == 0 or (self._aside_until <= time.monotonic() and self.in_flight == 0)
-
-    def pause_s(self, num_failed: int, patience: Patience) -> float:
-        """The pause before a request that failed here so often may be sent."""
-        pause_s = patience.pause_s(num_failed) if num_failed else 0.0
-        not_before = max(self._aside_until, self._busy_until)
-        return max(pause_s, min(not_before - time.monotonic(), patience.longest_pause_s))
-
-    async def attempt(self, body: bytes, patience: Patience) -> Reply:
+    async def attempt(self, body: bytes, timeout_s: float) -> Reply:
         """Ask once.
 
         Raises:
             AttemptFailed: no answer for now.
             RequestRefused: nor ever.
         """
-        self.in_flight += 1
         try:
-            async with asyncio.timeout(patience.timeout_s):
-                reply = await self._post(body)
-        except AttemptFailed as failure:
-            self._set_aside(failure, patience)
-            raise
+            async with asyncio.timeout(timeout_s):
+                return await self._post(body)
         except TimeoutError:
-            too_late = AttemptFailed(f"no answer within {patience.timeout_s:g} s")
-            self._set_aside(too_late, patience)
-            raise too_late from None
-        finally:
-            self.in_flight -= 1
-        self._num_failed_in_a_row = self._num_set_aside = 0
-        self._aside_until = 0.0
-        return reply
+            raise AttemptFailed(f"no answer within {timeout_s:g} s", is_overload=True) from None
 
-    def _set_aside(self, failure: AttemptFailed, patience: Patience) -> None:
-        """Avoid it for a while where that is due; each time longer, until it answers."""
-        self._num_failed_in_a_row += 1
-        now = time.monotonic()
-        self._busy_until = max(self._busy_until, now + min(failure.retry_after_s, patience.longest_pause_s))
-        is_due = not failure.is_reached or self._num_failed_in_a_row >= FAILURES_TO_SET_ASIDE
-        if is_due and self._aside_until <= now:  # requests that fail together set it aside once
-            self._num_set_aside += 1
-            self._aside_until = now + patience.pause_s(self._num_set_aside)
+    async def trouble(self) -> str | None:
+        """Why the server is not well, by its own health check; None if it is, or has no such check and answers."""
+        try:
+            async with self._connection() as connection, asyncio.timeout(HEALTH_TIMEOUT_S):
+                response = await connection.get(f"{self.url.removesuffix('/v1')}/health")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # a TimeoutError is an OSError
+            return _cause(error)
+        return f"HTTP {response.status_code} from its health check" if response.status_code >= 500 else None
 
     async def _post(self, body: bytes) -> Reply:
         connection = self._idle.pop() if self._idle else self._connection()
@@ -159,7 +143,7 @@ class Endpoint:
         if status < 400 or status in SETUP_STATUS:  # below 400: the API is elsewhere
             return AttemptFailed(words, is_setup=True)
         if status >= 500 or status in TRANSIENT_STATUS:
-            return AttemptFailed(words, retry_after_s=_retry_after_s(response))
+            return AttemptFailed(words, is_overload=status in OVERLOAD_STATUS, retry_after_s=_retry_after_s(response))
         return RequestRefused(f"the server at {self.url} refused the request: {words}")
 
 
