@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 from pipeline import progress
 from pipeline.stage import Config, Done, InMemory, Outcome, Refused, Resources, RowGroups, Stage, Unit, content_hash
 from pipeline.store import Receipt, ShardFile, Store
+from pipeline.telemetry.events import ShardBegan, ShardBrokeOff, ShardEnded, UnitEnded, about, tell
+from pipeline.telemetry.logs import shard_logged
+from pipeline.telemetry.tally import Tally
 from schemas.ledger import DONE, LEDGER, REFUSED
 from schemas.rejects import REASONS, REJECTS
 from schemas.table import SchemaError, Table
@@ -61,6 +64,8 @@ class ShardResult:
     began_s: float
     ended_s: float
     num_tokens: int = 0
+    tally: Tally = field(default_factory=Tally)
+    """What a process that was not told of each unit must add to its figures."""
 
 
 def run_stage(
@@ -81,6 +86,36 @@ def run_stage(
     Raises:
         ReconcileError: a unit ended neither as rows nor as a reason, or twice.
     """
+    with shard_logged(resources, stage.name, bucket):
+        tell(ShardBegan(stage=stage.name, shard=bucket))
+        try:
+            result = _bring_up_to_date(stage, bucket, inputs, config, resources, store, previous)
+        except Exception as error:
+            tell(ShardBrokeOff(stage=stage.name, shard=bucket, error=type(error).__name__))
+            raise
+        tell(
+            ShardEnded(
+                stage=stage.name,
+                shard=bucket,
+                num_computed=result.num_computed,
+                num_taken_over=result.num_taken_over,
+                num_refused=result.tally.refused.total(),
+                num_tokens=result.num_tokens,
+                seconds=result.ended_s - result.began_s,
+            )
+        )
+        return result
+
+
+def _bring_up_to_date(
+    stage: Stage[Config],
+    bucket: int,
+    inputs: Sequence[ShardInput],
+    config: Config,
+    resources: Resources,
+    store: Store,
+    previous: Receipt | None,
+) -> ShardResult:
     clock = _Clock()
     generations = store.generations(stage.name, bucket)
     key = stage.shard_key(config, bucket, [item.key for item in inputs], generations)
@@ -97,7 +132,7 @@ def run_stage(
         receipt = previous.model_copy(update={"key": key})
         store.write_receipt(receipt)
         progress.report(stage.name, bucket, done=len(units), total=len(units))
-        return ShardResult(receipt, 0, len(units), *clock.span_s())
+        return ShardResult(receipt, 0, len(units), *clock.span_s(), tally=Tally(num_taken_over=len(units)))
     made_from = {**stage.identity(config), "bucket": bucket, "inputs": [item.key for item in inputs]}
     with _Shard(stage, bucket, made_from, store) as shard:
         settled = [receipt for receipt in (found, previous) if receipt is not None]
@@ -113,7 +148,8 @@ def run_stage(
     receipt = shard.receipt(key, len(units))
     store.write_receipt(receipt)
     progress.report(stage.name, bucket, done=len(units), total=len(units))
-    return ShardResult(receipt, len(wanted), len(known), *clock.span_s(), shard.num_tokens)
+    shard.tally.num_taken_over = len(known)
+    return ShardResult(receipt, len(wanted), len(known), *clock.span_s(), shard.tally.num_tokens, shard.tally)
 
 
 class _Clock:
@@ -138,10 +174,13 @@ def _settled_keys(store: Store, receipt: Receipt) -> set[str]:
 def each_unit(units: Sequence[Unit], work: Callable[[Unit], Done | Refused]) -> Iterator[Outcome]:
     """Do `work` for each unit; what it raises becomes that unit's refusal and no other's."""
     for unit in units:
-        try:
-            yield work(unit)
-        except Exception as error:
-            yield unexpected(unit, error)
+        with about(unit=unit.unit_id):
+            try:
+                outcome = work(unit)
+            except Exception as error:
+                outcome = unexpected(unit, error)
+        yield outcome
+        del outcome  # its rows would else be held while the next unit is worked on
 
 
 def unexpected(unit: Unit, error: Exception) -> Refused:
@@ -160,7 +199,9 @@ class _Shard:
         self._writers = {table.name: store.writer(table, bucket, made_from) for table in self._tables.values()}
         self._stack = ExitStack()
         self.ended: set[str] = set()
-        self.num_tokens = self._num_rejected = self._num_transient = 0
+        self.tally = Tally()
+        """Of what this run computed; of what it took over, the ledger tells."""
+        self._num_rejected = self._num_transient = 0
 
     def __enter__(self) -> _Shard:
         for writer in self._writers.values():
@@ -217,8 +258,8 @@ class _Shard:
         if self._writers[first].num_rows == before[first]:
             raise ReconcileError(f"stage {self._stage.name} gave unit {unit.unit_id} neither a row nor a reason")
         facts = {"outcome": DONE, "is_transient": False, **output.facts(), "num_tokens": outcome.num_tokens}
-        self._enter(unit, {**facts, "work_s": time.monotonic() - since})
-        self.num_tokens += outcome.num_tokens
+        self._enter(unit, {**facts, "work_s": (work_s := time.monotonic() - since)})
+        self._tell(unit, work_s, output, num_tokens=outcome.num_tokens)
 
     def _refuse(self, refused: Refused, since: float) -> None:
         row = _reject_row(self._stage, refused)
@@ -226,8 +267,35 @@ class _Shard:
         is_transient = row["is_transient"]
         facts = {"outcome": REFUSED, "reason": refused.reason, "is_transient": is_transient, **_Output().facts()}
         # A unit that fails for the same passing reason night after night shall leave the same ledger.
-        work_s = None if is_transient else time.monotonic() - since
-        self._enter(refused.unit, {**facts, "output_key": None, "num_tokens": 0, "work_s": work_s})
+        work_s = time.monotonic() - since
+        costs = {"num_tokens": 0, "work_s": None if is_transient else work_s}
+        self._enter(refused.unit, {**facts, "output_key": None, **costs})
+        self._tell(refused.unit, work_s, _Output(), reason=refused.reason, is_transient=is_transient)
+
+    def _tell(
+        self,
+        unit: Unit,
+        work_s: float,
+        output: _Output,
+        *,
+        num_tokens: int = 0,
+        reason: str | None = None,
+        is_transient: bool | None = None,
+    ) -> None:
+        """Count how a unit ended, and tell it."""
+        size = {"num_rows": output.num_rows, "num_bytes": output.num_bytes, "num_tokens": num_tokens}
+        self.tally.enter(reason, work_s, **size)
+        tell(
+            UnitEnded(
+                stage=self._stage.name,
+                shard=self._bucket,
+                unit=unit.unit_id,
+                reason=reason,
+                is_transient=is_transient,
+                seconds=work_s,
+                **size,
+            )
+        )
 
     def _enter(self, unit: Unit, ended: Mapping[str, Any]) -> None:
         """Write a unit's line of the ledger."""
@@ -288,18 +356,18 @@ class _Output:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._num_rows = self._num_bytes = 0
+        self.num_rows = self.num_bytes = 0
 
     def add(self, rows: pa.Table) -> None:
         """Rows in the order in which they are written."""
         self._digest.update(content_hash([rows.drop_columns("unit_key")]).encode())
-        self._num_rows += rows.num_rows
-        self._num_bytes += rows.nbytes
+        self.num_rows += rows.num_rows
+        self.num_bytes += rows.nbytes
 
     def facts(self) -> dict[str, Any]:
         """As columns of the ledger."""
         key = self._digest.hexdigest()[:32]
-        return {"output_key": key, "num_rows": self._num_rows, "num_bytes": self._num_bytes}
+        return {"output_key": key, "num_rows": self.num_rows, "num_bytes": self.num_bytes}
 
 
 class _BrokeOffError(Exception):

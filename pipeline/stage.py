@@ -48,7 +48,7 @@ class Resources(BaseModel):
     """Shards computed side by side."""
 
     runner: Literal["threads", "dask", "ray"] = "threads"
-    """What computes them: threads of the run's own process, or the processes of a Dask or Ray cluster. Stages that ask a
+    """What computes them: threads of the run's own process, or processes of a Dask or Ray cluster. Stages that ask a
     language model stay with the run, which knows all its servers."""
 
     cluster: str | None = None
@@ -82,11 +82,30 @@ class Resources(BaseModel):
     """Share of the refined texts that may be nearly the same as a text of other evidence; more of them, and the build
     is not committed. None: as in pipeline/descriptions/duplicates.py."""
 
+    log_file: Path | None = None
+    """Where each event is written as a line of JSON; `-` is standard error. On each machine that computes, of its own.
+    """
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """DEBUG has a line for every unit that is done; the others, for those that are refused."""
+
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of the loopback address on which a run's figures are served to Prometheus while it lasts; 0 is a free one.
+    """
+
+    metrics_file: Path | None = None
+    """File, ending in .prom, that the figures are written to when a run ends, for node_exporter's textfile collector.
+    """
+
+    run: str = ""
+    """Name of the run in its log. Set by the flow."""
+
     source: Path = Path()
     """Folder that the videos' paths are relative to. Set by the flow."""
 
-    answers: Path | None = None
-    """The file in which every answer of a language model is kept the moment it arrives. Set by the flow."""
+    answers: str | Path | None = None
+    """The journal in which every answer of a language model is kept the moment it arrives: a file, or the address of a
+    corpus in object storage. Set by the flow."""
 
     @model_validator(mode="after")
     def _has_runner_for_cluster(self) -> Self:
