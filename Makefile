@@ -12,6 +12,9 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 # A pytest marker expression, such as MARKERS="slow". Empty: the default in pyproject.toml (nothing slow, no server, no GPU).
 MARKERS ?=
 
+# Test files run side by side, a process a core, at most four.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu || echo 2); echo $$((n > 4 ? 4 : n)))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint types format lock clean
 
@@ -24,7 +27,7 @@ demo: setup ## describe a folder of real face videos, from nothing to one page t
 	$(BIN)/python -m flows.demo
 
 test: lint types ## check style, types and layers, then run the tests that need no server, no GPU and no patience
-	$(BIN)/python -m pytest $(if $(MARKERS),-m "$(MARKERS)")
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(MARKERS),-m "$(MARKERS)")
 
 test-all: ## the same with every test that needs no GPU
 	$(MAKE) test MARKERS="not gpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 from pipeline.assets import fetch
 from tests.real_corpus import cut_clip
+
+os.environ["COLUMNS"] = "200"  # tables of commands are as wide in whatever order tests import what prints them
 
 settings.register_profile("facescribe", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("facescribe")
