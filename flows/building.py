@@ -40,6 +40,17 @@ Annotations = Annotated[
 Server = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")]
 Model = Annotated[str | None, typer.Option(help="The name that this server knows its model by.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Shards computed side by side.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(allow_dash=True, help="Where each event is written as a line of JSON; - is standard error."),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port on the loopback address where Prometheus finds the run's figures."),
+]
+MetricsFile = Annotated[
+    Path | None, typer.Option(help="A .prom file that the run's figures are written to at its end.")
+]
 Buckets = Annotated[int, typer.Option(min=1, help="Shards per table, for a new corpus only.")]
 
 
@@ -52,6 +63,9 @@ def build(
     model: Model = None,
     workers: Workers = None,
     buckets: Buckets = 16,
+    log_file: LogFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_file: MetricsFile = None,
 ) -> None:
     """Bring a corpus up to date with a source: tracks, actions, motion, descriptions.
 
@@ -71,25 +85,30 @@ def build(
     """
     from flows.console import console, progress_bars
     from pipeline.store import Store
+    from pipeline.telemetry.events import tell
+    from pipeline.telemetry.observing import corpus_is, observed
     from pipeline.walk import open_walk
 
     _refuse_missing(source)
-    what, how = _settings(config, server, model, workers)
+    what, how = _settings(config, server, model, workers, log_file, metrics_port, metrics_file)
     signal.signal(signal.SIGINT, _stop_after_what_is_under_way)
 
     try:
-        with progress_bars():
-            store = Store.open_or_create(root, buckets)
-            with store.in_use():  # what the listing remembers may name no video that is being taken down
-                walk = open_walk(store, source, what, annotations)
-            is_done = walk.is_done()
-        if not is_done:
-            from pipeline.planning import plan_walk
+        with observed(how, str(root)) as how:
+            with progress_bars():
+                store = Store.open_or_create(root, buckets)
+                with store.in_use():  # what the listing remembers may name no video that is being taken down
+                    walk = open_walk(store, source, what, annotations)
+                is_done = walk.is_done()
+            if is_done and walk.previous is not None:
+                tell(corpus_is(walk.previous, is_new=False))
+            else:
+                from pipeline.planning import plan_walk
 
-            planned = plan_walk(walk)
-            console.print(f"plan: {planned.summary()}", highlight=False)
-        with progress_bars():
-            report = None if is_done else run_flow(source, root, what, how, buckets, annotations)
+                planned = plan_walk(walk)
+                console.print(f"plan: {planned.summary()}", highlight=False)
+            with progress_bars():
+                report = None if is_done else run_flow(source, root, what, how, buckets, annotations)
     except KeyboardInterrupt:  # here, because typer would end without a word
         fail("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     from pipeline.inspection.corpus import Corpus
@@ -152,6 +171,9 @@ def backfill(
     server: Server = None,
     model: Model = None,
     workers: Workers = None,
+    log_file: LogFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_file: MetricsFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many units there are.")] = False,
 ) -> None:
     """Compute units anew that nothing has changed for, then build. A language model is asked again, too.
@@ -184,7 +206,18 @@ def backfill(
         raise typer.BadParameter(str(error), param_hint="--query") from error
     console.print(f"{num_units} units of {stage} {'would be' if dry_run else 'are'} asked for anew", highlight=False)
     if num_units and not dry_run:
-        build(source, root, config, annotations, server, model, workers)
+        build(
+            source,
+            root,
+            config,
+            annotations,
+            server,
+            model,
+            workers,
+            log_file=log_file,
+            metrics_port=metrics_port,
+            metrics_file=metrics_file,
+        )
 
 
 def _refuse_missing(source: str) -> None:
@@ -200,7 +233,13 @@ def _refuse_missing(source: str) -> None:
 
 
 def _settings(
-    config: Path | None, server: str | None, model: str | None, workers: int | None
+    config: Path | None,
+    server: str | None,
+    model: str | None,
+    workers: int | None,
+    log_file: Path | None = None,
+    metrics_port: int | None = None,
+    metrics_file: Path | None = None,
 ) -> tuple[BuildConfig, Resources]:
     """What to compute and how: the build file, and over it what stands on the command line."""
     from pipeline.walk import load_build_file
@@ -210,7 +249,13 @@ def _settings(
     if model is not None:
         stated = {"model": model, "model_revision": "not stated", "model_licence": "not stated", "engine": "not stated"}
         what = what.model_copy(update={"descriptions": what.descriptions.model_copy(update=stated)})
-    given = {"server": server, "workers": workers}
+    given = {
+        "server": server,
+        "workers": workers,
+        "log_file": log_file,
+        "metrics_port": metrics_port,
+        "metrics_file": metrics_file,
+    }
     return what, how.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 

@@ -15,21 +15,14 @@ from pipeline.stage import Resources
 from pipeline.telemetry import metrics
 from pipeline.telemetry.events import CorpusIs, Event, RunBegan, RunEnded, about, hearing, tell
 from pipeline.telemetry.logs import logging_to
-from pipeline.telemetry.metrics import FleetFigures, RunFigures, ServerFigures
+from pipeline.telemetry.metrics import RunFigures, ServerFigures
 
 _run: ContextVar[str] = ContextVar("_run", default="")
 """The run that is told of here, or nothing."""
 
 
-def no_fleet() -> Iterable[ServerFigures]:
-    """Of a run that asks nobody."""
-    return ()
-
-
 @contextmanager
-def observed(
-    resources: Resources, root: str, *, flow_run: str = "", fleet: FleetFigures = no_fleet
-) -> Iterator[Resources]:
+def observed(resources: Resources, root: str, *, flow_run: str = "") -> Iterator[Resources]:
     """Log what happens in the context, and publish its figures, as the resources say; give them the run's name.
 
     Within another `observed`, as a flow is in a command, this is the same run: lines only get `flow_run` besides.
@@ -38,7 +31,6 @@ def observed(
         resources: where the log goes, and the figures.
         root: the corpus that the run is on.
         flow_run: Prefect's id of the flow's run.
-        fleet: how the language-model servers do.
 
     Raises:
         OSError: the log or the file of figures cannot be written, or the port is taken.
@@ -50,7 +42,7 @@ def observed(
         return
     run = flow_run or uuid.uuid4().hex
     figures = RunFigures()
-    registry = metrics.registry_of(figures, fleet)
+    registry = metrics.registry_of(figures, _servers)
     if resources.metrics_file is not None:
         figures.note_last_success(metrics.last_success(resources.metrics_file))
     with ExitStack() as stack:
@@ -77,6 +69,12 @@ def _told(resources: Resources, run: str, root: str) -> Iterator[Resources]:
         tell(RunEnded(seconds=time.monotonic() - began, error=type(error).__name__))
         raise
     tell(RunEnded(seconds=time.monotonic() - began))
+
+
+def _servers() -> Iterable[ServerFigures]:
+    from pipeline.descriptions.ask import fleet_figures  # heavy, and loaded anyway by a run that asks
+
+    return fleet_figures()
 
 
 def _version() -> str:
