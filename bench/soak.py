@@ -1,0 +1,352 @@
+"""Build a corpus of 20,000 small videos in steps, in one process, and watch what it takes all the while.
+
+    python bench/soak.py data/soak                      # 100, 1,000, 10,000 and 20,000 videos; about an hour and a half
+    python bench/soak.py data/soak --steps 100,1000     # a short one; the same command goes on where it stopped
+
+Each step adds videos to the folder and builds again, against one Prefect server and a language-model server that
+answers by rule (tests/answer_server.py). Then `facescribe build` is run again as a command, which must find nothing to
+do, then `facescribe plan`, and `facescribe check`, which must find no fault.
+
+The videos are 160 x 160 px and last a second, in six frames. 240 clips are rendered (pipeline/synthetic), and each
+video is one of them moved, scaled, lit and grained by a seed of its own, perhaps mirrored, and encoded: other bytes,
+other pixels, other measurements, but only 240 performances. One in ten has twelve frames, which the config of this
+bench asks of a motion tensor; one in a hundred is no video, one in a hundred shows no face.
+
+Written into the folder: `minutes.jsonl` (memory, open files, threads and units done, by time) and `steps.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+NUM_BASES, SIZE = 240, (160, 160)
+SHORT, LONG = 6, 12
+"""Frames of nine videos in ten, and of the tenth; each lasts a second."""
+
+BUCKETS = 32
+EVERY_S = 15.0
+
+ANSWERS = """
+from collections import deque
+from tests.answer_server import answering
+with answering() as server:
+    server.requests = deque(maxlen=1)  # which it would else keep
+    print(server.address, flush=True)
+    input()
+"""
+
+COMMANDS = ("build", "plan", "check")
+
+
+def main() -> None:
+    """Every step that is not done, and a table of all of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where videos, corpus and figures lie")
+    parser.add_argument("--steps", default="100,1000,10000,20000", help="videos after each step")
+    parser.add_argument("--make", type=int, help="only make so many videos")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
+    if arguments.make is not None:
+        make_videos(folder, arguments.make)
+        return
+    steps = [int(step) for step in arguments.steps.split(",")]
+    os.environ |= {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    from flows.prefect_api import prefect_api
+
+    done = [json.loads(line)["videos"] for line in _lines(folder / "steps.jsonl")]
+    with answers_by_rule() as server, watching(folder / "minutes.jsonl"), prefect_api():
+        for step in steps:
+            if step not in done:
+                subprocess.run([sys.executable, __file__, str(folder), "--make", str(step)], check=True)
+                row = one_step(folder, step, server)
+                with (folder / "steps.jsonl").open("a") as log:
+                    log.write(json.dumps(row) + "\n")
+    print(table(folder))
+
+
+def one_step(folder: Path, videos: int, server: str) -> dict[str, Any]:
+    """Add videos up to a number, build, and run the commands that must find nothing to do and no fault."""
+    from flows.building import run_flow
+    from pipeline.stage import Resources
+
+    source, root = folder / "videos", folder / "corpus"
+    for number in range(videos):
+        place = source / _name(number)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(folder / "made" / _name(number), place)
+    began = time.monotonic()
+    # The texts are the notes themselves, so that faces that do the same are told in the same words.
+    how = Resources(server=server, max_duplicate_share=1.0, workers=2)
+    report = run_flow(source, root, config(), how, BUCKETS)
+    build_s = time.monotonic() - began
+    (folder / "build.toml").write_text(as_toml())
+    commands = {name: command(name, source, root, folder / "build.toml", server) for name in COMMANDS}
+    assert "nothing to do" in commands["build"]["said"], commands["build"]["said"]
+    assert commands["check"]["status"] == 0, commands["check"]["said"]
+    return {
+        "videos": videos,
+        "build_s": build_s,
+        "in_flow_s": report.wall_s,
+        "stages": {name: stage.model_dump() for name, stage in report.stages.items()},
+        "commands": commands,
+        "counts": counts(root),
+        "bytes": sizes(root),
+    }
+
+
+def config() -> Any:
+    """Small crops, and motion tensors of the longer videos alone: 20,000 of them would be 50 GB."""
+    from pipeline.motion.config import MotionConfig
+    from pipeline.tracks.config import TrackConfig
+    from pipeline.walk import BuildConfig
+    from tests.real_corpus import asking_by_rule
+
+    tracks = TrackConfig(crop_px=96, jpeg_quality=85)
+    return asking_by_rule(BuildConfig(tracks=tracks, motion=MotionConfig(min_frames=LONG - 1)))
+
+
+def as_toml() -> str:
+    """The same as a build file, for the commands."""
+    from tests.answer_server import MODEL
+
+    sections: dict[str, dict[str, Any]] = {
+        "tracks": {"crop_px": 96, "jpeg_quality": 85},
+        "motion": {"min_frames": LONG - 1},
+        "descriptions": {"model": MODEL},
+        "resources": {"max_duplicate_share": 1.0},
+    }
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{field} = {json.dumps(value)}\n" for field, value in fields.items())
+        for name, fields in sections.items()
+    )
+
+
+def command(name: str, source: Path, root: Path, build_file: Path, server: str) -> dict[str, Any]:
+    """Run a command as a user does: its status, seconds, peak memory in MiB, and last words."""
+    asked = [sys.executable, "-m", "flows", name, *([] if name == "check" else [str(source)]), "--root", str(root)]
+    asked += [] if name == "check" else ["--config", str(build_file), "--server", server]
+    began = time.monotonic()
+    peak_mib = 0.0
+    with tempfile.TemporaryFile("w+") as words, subprocess.Popen(asked, stdout=words, stderr=words) as process:
+        while process.poll() is None:
+            peak_mib = max(peak_mib, peak_of(process.pid))
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        words.seek(0)
+        return {"status": process.returncode, "s": seconds, "mib": peak_mib, "said": words.read()[-600:]}
+
+
+def peak_of(pid: int) -> float:
+    """The most memory that a process has held so far, in MiB: what the kernel tells its parent counts the parent's."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def counts(root: Path) -> dict[str, int]:
+    """Rows by table, units by outcome, and the number of the snapshot."""
+    from pipeline.inspection.corpus import Corpus
+
+    corpus = Corpus(root)
+    ledger = corpus.arrow("ledger", ["stage", "outcome", "reason"]).to_pylist()
+    ended = Counter(f"{row['stage']} {row['outcome']} {row['reason'] or ''}".strip() for row in ledger)
+    return {"snapshot": corpus.snapshot.number, **corpus.snapshot.counts, **ended}
+
+
+def sizes(root: Path) -> dict[str, int]:
+    """Bytes and files below each folder of the corpus, and the bytes of the newest snapshot."""
+    found: Counter[str] = Counter()
+    for place, _, names in os.walk(root):
+        top = Path(place).relative_to(root).parts[:1]
+        for name in names:
+            found[f"{top[0] if top else name} bytes"] += (Path(place) / name).stat().st_size
+            found[f"{top[0] if top else name} files"] += 1
+    found["newest snapshot bytes"] = max((root / "snapshots").glob("*.json")).stat().st_size
+    return dict(found)
+
+
+@contextmanager
+def answers_by_rule() -> Iterator[str]:
+    """A process that answers as a language-model server would; its address."""
+    asked = [sys.executable, "-c", ANSWERS]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@contextmanager
+def watching(log_path: Path) -> Iterator[None]:
+    """Write a line every EVERY_S seconds while the context is open."""
+    from pipeline import progress
+
+    began, is_over = time.time(), threading.Event()
+    latest: dict[tuple[str, int], int] = {}
+    ended: Counter[str] = Counter()
+
+    def count(stage: str, bucket: int, done: int, total: int) -> None:
+        ended[stage] += max(0, done - latest.get((stage, bucket), 0))
+        latest[stage, bucket] = done
+
+    def watch() -> None:
+        while not is_over.wait(EVERY_S):
+            line = {"s": time.time() - began, "at": time.time(), "done": dict(ended), "processes": processes()}
+            with log_path.open("a") as log:
+                log.write(json.dumps(line) + "\n")
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        with progress.listening(count):
+            yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+ROLES = {
+    "pipeline.videos.decoding": "decoders",
+    "prefect.server": "prefect server",
+    "answer_server": "answers",
+    "pipeline.supervise": "supervisor",
+    "flows": "command",
+}
+"""What stands in a process's command, and what it is."""
+
+
+def processes() -> dict[str, dict[str, int]]:
+    """By role: how many there are, their memory, open files and threads together."""
+    import psutil
+
+    found: dict[str, dict[str, int]] = {}
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        try:
+            words = " ".join(process.cmdline())
+            role = "builder" if process is own else next((r for w, r in ROLES.items() if w in words), "other")
+            facts = {"count": 1, "rss": process.memory_info().rss, "fds": process.num_fds()}
+            facts["threads"] = process.num_threads()
+        except psutil.Error:
+            continue
+        of_role = found.setdefault(role, dict.fromkeys(facts, 0))
+        for name, value in facts.items():
+            of_role[name] += value
+    return found
+
+
+def make_videos(folder: Path, num_videos: int) -> None:
+    """Make the videos that are not there yet; the same number always gives the same video."""
+    made = folder / "made"
+    missing = [number for number in range(num_videos) if not (made / _name(number)).exists()]
+    if not missing:
+        return
+    bases = base_clips(folder)
+    for number in missing:
+        place = made / _name(number)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{os.getpid()}.{place.name}")
+        write_video(part, bases, number)
+        part.replace(place)
+
+
+def base_clips(folder: Path) -> Any:
+    """The rendered clips, uint8 [NUM_BASES, LONG, H, W, 3]; kept in the folder."""
+    import numpy as np
+
+    from pipeline.synthetic.clip import render_clip
+    from pipeline.synthetic.plan import plan_clip
+
+    kept = folder / "bases.npy"
+    if not kept.exists():
+        plans = (plan_clip(seed, size=SIZE, fps=LONG, seconds=1) for seed in range(NUM_BASES))
+        bases = np.array([[*render_clip(plan)][:LONG] for plan in plans])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, bases)
+    return np.load(kept, mmap_mode="r")
+
+
+def write_video(place: Path, bases: Any, number: int) -> None:
+    """The video of a number: see the top of this file."""
+    import av
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng([7, number])
+    if number % 100 == 17:
+        place.write_bytes(b"no video at all " + rng.bytes(500))
+        return
+    frames = np.asarray(bases[number % len(bases)])[:: 1 if number % 10 == 3 else LONG // SHORT]
+    scale, gain = rng.uniform(0.94, 1.06), rng.uniform(0.85, 1.15)
+    (across, down), mirrored = rng.uniform(-5, 5, 2), rng.random() < 0.5
+    width, height = SIZE
+    middle = (1 - scale) / 2
+    matrix = np.array([[scale, 0, across + middle * width], [0, scale, down + middle * height]])
+    if number % 100 == 42:
+        frames = frames[:, :24, :24]  # a corner of the background
+        matrix = np.array([[8.0, 0, 0], [0, 8.0, 0]])
+    grain = rng.normal(0, 2, (height, width, 3))
+    with av.open(str(place), "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=len(frames), options={"crf": "20", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            moved = cv2.warpAffine(frame, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+            grain = np.roll(grain, rng.integers(0, width), axis=1)
+            picture = np.clip(moved * gain + grain, 0, 255).astype(np.uint8)
+            picture = picture[:, ::-1] if mirrored else picture
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _name(number: int) -> str:
+    return f"{number // 1000:02d}/{number:05d}.mp4"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def table(folder: Path) -> str:
+    """The steps in Markdown: what a unit cost at each size."""
+    rows = [json.loads(line) for line in _lines(folder / "steps.jsonl")]
+    lines = ["| | " + " | ".join(f"{row['videos']:,} videos" for row in rows) + " |", "|---|" + "---|" * len(rows)]
+    for stage in rows[0]["stages"]:
+        cells = []
+        for row in rows:
+            of_stage = row["stages"][stage]
+            num = of_stage["num_computed"]
+            cells.append(f"{1000 * of_stage['work_s'] / num:.0f} ms x {num:,}" if num else "nothing")
+        lines.append(f"| `{stage}`, a unit | " + " | ".join(cells) + " |")
+    lines.append("| build, s | " + " | ".join(f"{row['build_s']:.0f}" for row in rows) + " |")
+    for name in COMMANDS:
+        cells = [f"{row['commands'][name]['s']:.1f} s, {row['commands'][name]['mib']:.0f} MiB" for row in rows]
+        lines.append(f"| `facescribe {name}` afterwards | " + " | ".join(cells) + " |")
+    for name in ("newest snapshot bytes", "receipts bytes", "memory bytes", "shards bytes", "answers.sqlite bytes"):
+        lines.append(f"| {name} | " + " | ".join(f"{row['bytes'].get(name, 0):,}" for row in rows) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
