@@ -245,11 +245,12 @@ def _read(case: Case, folder: Path, content: bytes) -> Listing | None:
             listing: Listing = case.reader.read(folder)
         except DatasetError:
             return None
-    _check_contract(case.reader, listing)
+    check_contract(case.reader, listing)
     return listing
 
 
-def _check_contract(reader: Any, listing: Listing) -> None:
+def check_contract(reader: Any, listing: Listing) -> None:
+    """What every listing keeps, whatever it was read from."""
     names = [clip.name for clip in listing.clips]
     assert len(set(names)) == len(names), "each name once"
     assert names == natsorted(names), "in natural order"
