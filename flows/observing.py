@@ -15,6 +15,8 @@ from pipeline.stage import Resources
 from pipeline.telemetry.events import LOG
 from pipeline.telemetry.observing import observed
 
+__all__ = ["LOG", "observed_flow"]
+
 
 class _ToRunLog(logging.Handler):
     """Gives lines to the log of the flow or task that they belong to, which Prefect's pages show.

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from flows.observing import LOG
 from pipeline import progress
 from pipeline.store import Store
 
@@ -35,7 +35,7 @@ def its_turn(store: Store) -> Iterator[None]:
 
     def tell(message: str) -> None:
         waited_for.append(message)
-        get_run_logger().warning(message)
+        LOG.warning("%s", message)
         print(f"facescribe: {message}", file=sys.stderr)  # a command shows no log
         progress.report("wait_for_other_run", 0, done=0, total=1)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from flows.artifacts import publish_table
 from flows.corpus import BuildReport, build_corpus
+from flows.observing import LOG
 from flows.turn import its_turn
 from pipeline.backfill import ask_anew
 from pipeline.garbage import KINDS, Garbage, Retention, collect, find_garbage
@@ -49,7 +49,7 @@ def backfill(
     """
     with its_turn(Store.open(root)):
         count = ask_anew(Corpus(root), stage, query)
-        get_run_logger().info("%d units of %s are computed anew", count, stage)
+        LOG.info("%d units of %s are computed anew", count, stage)
         return build_corpus(source, root, config, resources, annotations=annotations)
 
 

@@ -16,7 +16,16 @@ import pyarrow.compute as pc
 from pipeline import progress
 from pipeline.stage import Config, Done, InMemory, Outcome, Refused, Resources, RowGroups, Stage, Unit, content_hash
 from pipeline.store import Receipt, ShardFile, Store
-from pipeline.telemetry.events import ShardBegan, ShardBrokeOff, ShardEnded, UnitEnded, about, tell
+from pipeline.telemetry.events import (
+    PROCESS,
+    ShardBegan,
+    ShardBrokeOff,
+    ShardCameBack,
+    ShardEnded,
+    UnitEnded,
+    about,
+    tell,
+)
 from pipeline.telemetry.logs import shard_logged
 from pipeline.telemetry.tally import Tally
 from schemas.ledger import DONE, LEDGER, REFUSED
@@ -65,7 +74,20 @@ class ShardResult:
     ended_s: float
     num_tokens: int = 0
     tally: Tally = field(default_factory=Tally)
-    """What a process that was not told of each unit must add to its figures."""
+    """How the units ended that this run computed."""
+    process: str = field(default_factory=lambda: PROCESS)
+    """Where that was, and where each of them was told."""
+
+    def came_back(self) -> ShardCameBack:
+        """What the run tells of the shard: with the tally, if nobody in this process has heard of its units."""
+        is_heard = self.process == PROCESS
+        return ShardCameBack(
+            stage=self.receipt.stage,
+            shard=self.receipt.bucket,
+            is_done=True,
+            unheard=None if is_heard else self.tally,
+            unheard_s=0.0 if is_heard else self.ended_s - self.began_s,
+        )
 
 
 def run_stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,9 @@ LOG = logging.getLogger("facescribe")
 LOG.setLevel(logging.INFO)
 LOG.propagate = False  # what the root logger does with lines is for the program around us; the console stays as it is
 LOG.addHandler(logging.NullHandler())
+
+PROCESS = uuid.uuid4().hex
+"""This process, among all of a run, on whatever machine."""
 
 _about: ContextVar[Mapping[str, Any]] = ContextVar("_about", default={})  # noqa: B039  # never changed, only replaced
 
