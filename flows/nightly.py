@@ -6,17 +6,17 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import BaseModel, Field
 
 from flows.artifacts import live_progress, publish_counts, publish_done, publish_plan, publish_table, publish_text
 from flows.corpus import BuildReport, build_corpus
 from flows.hooks import tell_cancelled, tell_completed, tell_crashed, tell_failed
+from flows.observing import LOG, observed_flow
 from flows.turn import its_turn
 from pipeline.audit.page import write_drift_page
 from pipeline.audit.snapshot_drift import snapshot_drift
@@ -31,6 +31,8 @@ from pipeline.planning import plan_walk
 from pipeline.snapshot import Snapshot
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
+from pipeline.telemetry.events import tell
+from pipeline.telemetry.observing import corpus_is
 from pipeline.walk import WALK, BuildConfig, open_walk
 
 LOOK_EVERY_S = 5.0
@@ -53,7 +55,7 @@ class NightReport(BaseModel):
     waiting: dict[str, int]
     """Units that the next night tries again, by reason."""
     canaries: CanaryNight | None
-    pages: dict[str, Path]
+    pages: dict[str, str]
     """What was written to be looked at."""
 
     def summary(self) -> str:
@@ -114,7 +116,11 @@ def nightly(
         notify_command: Command on the worker's machine that is told how the night ended, as JSON on its standard input.
     """
     store = Store.open_or_create(root, num_buckets)
-    with its_turn(store), live_progress(root, [stage.name for stage in WALK]):
+    with (
+        observed_flow(resources, root) as resources,
+        its_turn(store),
+        live_progress(root, [stage.name for stage in WALK]),
+    ):
         walk = open_walk(store, source, config, annotations)
         plan, before = plan_walk(walk), walk.previous
         publish_plan(root, plan)
@@ -128,6 +134,8 @@ def nightly(
             publish_passes(root, passes)
             publish_done(root, plan, together(passes))
         publish_counts(root, before, corpus)
+        if not passes:
+            tell(corpus_is(corpus.snapshot, is_new=False))
         canaries = None
         if num_canaries:
             waited_s += wait_for_servers(config, resources, server_wait_s - waited_s).waited_s
@@ -210,9 +218,9 @@ def wait_for_servers(config: BuildConfig, resources: Resources, wait_s: float) -
     key = os.environ.get(resources.api_key_variable or "")
     while missing := [model for model, server in wanted.items() if not _answers(server, model, key)]:
         if time.monotonic() - began > wait_s:
-            get_run_logger().error("no server of %s came back in time", ", ".join(missing))
+            LOG.error("no server of %s came back in time", ", ".join(missing))
             return Wait(False, time.monotonic() - began)
-        get_run_logger().warning("no server of %s answers: waiting", ", ".join(missing))
+        LOG.warning("no server of %s answers: waiting", ", ".join(missing))
         time.sleep(LOOK_EVERY_S)
     return Wait(True, time.monotonic() - began)
 
@@ -259,10 +267,12 @@ def together(passes: list[BuildReport]) -> Mapping[str, StageReport]:
     }
 
 
-def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bool) -> dict[str, Path]:
-    pages: dict[str, Path] = {}
+def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bool) -> dict[str, str]:
+    pages: dict[str, str] = {}
     if make_gallery:
-        pages["gallery"] = write_gallery(corpus, corpus.store.page("gallery.html"), limit=ONE_FILE)
+        pages["gallery"] = corpus.store.write_page(
+            "gallery.html", lambda page: write_gallery(corpus, page, limit=ONE_FILE)
+        )
     if before is not None and before.number != corpus.snapshot.number:
         compared = f"snapshots {before.number} and {corpus.snapshot.number}"
         try:
@@ -271,7 +281,7 @@ def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bo
             publish_text(root, "drift", f"{compared} cannot be compared: {error}", compared)
             return pages
         name = f"drift-{before.number:06d}-{corpus.snapshot.number:06d}.html"
-        pages["drift"] = write_drift_page(drift, corpus.store.page(name))
+        pages["drift"] = corpus.store.write_page(name, lambda page: write_drift_page(drift, page))
         publish_text(root, "drift", drift.to_markdown(), compared)
     return pages
 
@@ -281,6 +291,7 @@ def _publish(root: Path, report: NightReport, pages_url: str | None) -> None:
     lines += [f"- {words}" for words in (report.canaries.in_words() if report.canaries else [])]
     lines += [f"- {warning}" for one in report.passes[-1:] for warning in one.warnings]
     for name, path in report.pages.items():
-        place = f"[{path.name}]({pages_url.rstrip('/')}/{path.name})" if pages_url else f"`{path.resolve()}`"
+        file = PurePosixPath(path).name
+        place = f"[{file}]({pages_url.rstrip('/')}/{file})" if pages_url else f"`{path}`"
         lines.append(f"- {name}: {place}")
     publish_text(root, "night", "\n".join(lines), report.summary())

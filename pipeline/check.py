@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline import progress
 from pipeline import snapshot as snapshots
-from pipeline.descriptions.journal import AnswerJournal, JournalError
+from pipeline.descriptions.journal import JournalError, open_journal
 from pipeline.reviews.edits import judges
 from pipeline.reviews.shards import IMPORT_REVIEWS, reviews_of
 from pipeline.snapshot import Snapshot
@@ -238,9 +238,8 @@ class _Check:
             return self._sound[file.path]
         num_faults = len(self._faults)
         of: dict[str, Any] = {"table": name, "bucket": receipt.bucket, "damaged": (file.path,)}
-        path = self._store.root / file.path
         try:
-            if (size := path.stat().st_size) != file.bytes:
+            if (size := self._store.size(file.path)) != file.bytes:
                 self._tell(file.path, f"{file.bytes} bytes", f"{size}", **of)
             elif not self._quick:
                 content = self._store.content_of(file)
@@ -263,7 +262,7 @@ class _Check:
                 file.path, f"one of the tables {', '.join(TABLES)}", name, "upgrade facescribe", bucket=of["bucket"]
             )
             return
-        with pq.ParquetFile(self._store.path(file)) as parquet:
+        with pq.ParquetFile(self._store.source(file)) as parquet:
             schema = parquet.schema_arrow
             self._num_rows += parquet.metadata.num_rows
             if parquet.metadata.num_rows != file.rows:
@@ -348,7 +347,7 @@ class _Check:
     def _distinct(self, receipt: Receipt, table: Table, column: str) -> set[str]:
         if table.name not in receipt.files:
             return set()
-        with pq.ParquetFile(self._store.path(receipt.files[table.name])) as parquet:
+        with pq.ParquetFile(self._store.source(receipt.files[table.name])) as parquet:
             return set(_distinct(parquet, column))
 
     def _refuse_repeated_keys(self, snapshot: Snapshot) -> None:
@@ -457,12 +456,12 @@ class _Check:
             told = any(fault.where == file.path for fault in self._faults)
             if not told and _read_receipt(store, file.path) is None:
                 self._tell(file.path, "a receipt", "something else", MEND_RECEIPT)
-        if store.answers.exists():
+        if store.has_answers():
             try:
-                with AnswerJournal(store.answers) as journal:
+                with open_journal(store.answers) as journal:
                     journal.keys()
             except JournalError as error:
-                self._tell(store.answers.name, "the journal of answers", "another", str(error))
+                self._tell(store.answers_name, "the journal of answers", "another", str(error))
         for file in store.stored("generations"):
             _, stage, name = file.path.split("/")
             self._readable("what backfills asked for", partial(store.generations, stage, int(name[:4])))
@@ -502,6 +501,6 @@ def _distinct(parquet: pq.ParquetFile, column: str) -> Iterable[str]:
 
 def _read_receipt(store: Store, path: str) -> Receipt | None:
     try:
-        return Receipt.model_validate_json((store.root / path).read_bytes())
+        return Receipt.model_validate_json(store.read_file(path))
     except ValueError:
         return None

@@ -1,137 +1,394 @@
-"""A corpus in object storage, read like one on disk; nothing is ever written there.
+"""Files below a prefix in object storage: S3 and what speaks as it does, Google Cloud Storage, Azure.
 
-A place is named by a URI that pyarrow knows, such as `s3://bucket/corpus` or
-`s3://bucket/corpus?endpoint_override=http://127.0.0.1:9000&region=us-east-1`; any other scheme goes to fsspec, if its
-package is installed. Who may read is said where that store says it: AWS_ACCESS_KEY_ID and its like, or a role.
+An address is a URI such as `s3://bucket/corpus`, with options behind it where the environment does not say them:
+`s3://bucket/corpus?endpoint_override=http://127.0.0.1:9000&region=us-east-1`. Who may read and write is said by the
+environment alone, where that store looks for it: AWS_ACCESS_KEY_ID and its like, or a role. Any other scheme is read
+through fsspec, if its package is installed (pipeline/other_places.py). How to set it up is in docs/object-storage.md.
+
+Whoever sends a request can lose the answer to it. So a request is repeated, and a name that is there already counts as
+given by us if what lies there is what we sent.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
+import io
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
+import obstore
 import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
+from obstore import exceptions as told
 
-from pipeline.store import ShardFile, Store, StoreError
-from schemas.table import SCHEMA_VERSION
+from pipeline.files import (
+    Files,
+    Folder,
+    Hold,
+    StorageError,
+    StorageRefusedError,
+    StoredFile,
+    StoreError,
+    content_of,
+)
+from pipeline.leases import hold_alone, hold_together, holder_of
+from pipeline.shard_cache import ShardCache
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az"}
+"""Of addresses, and what the client calls them."""
+
+_OPTIONS = {"endpoint_override": "endpoint", "region": "region", "anonymous": "skip_signature"}
+"""Of an address, and what the client calls them. The rest of those that pyarrow knows hold keys, or are not needed."""
+
+_NOT_NEEDED = {"scheme", "allow_bucket_creation", "allow_bucket_deletion"}
+
+TRIES = 4
+"""Of one write or read here, each of which the client has repeated by itself where it could."""
+
+WAIT_S = 0.5
+"""Before the second try; twice as long before each further one."""
+
+RETRY_S = 120.0
+"""The client repeats a request that fails for a passing reason for so long: 503, a lost or silent connection."""
+
+SILENT_S = 30.0
+"""Without a byte, after which a connection counts as lost."""
+
+CHUNK_BYTES = 8 << 20
+"""Of a part of a large file that is sent, or of what is received before it is written."""
+
+_CREDENTIALS = (
+    "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed", "AuthFailure", "169.254.169.254", "AccessDenied", "metadata.google.internal",
+)  # fmt: skip
+"""What stands in answers that another try does not mend. At that address a machine in a cloud asks for its role."""
 
 
-def open_store(place: str | Path) -> Store:
-    """The corpus at a folder or a URI.
+def files_of(uri: str) -> Files:
+    """The files below the prefix that a URI names. Nothing is asked yet.
 
     Raises:
-        StoreError: there is none, it cannot be reached, or it is of a newer schema version.
+        StoreError: the address names no bucket, holds a key, or is of a kind that nobody knows.
     """
-    uri = str(place)
-    if "://" not in uri:
-        return Store.open(Path(place))
-    try:
-        files, root = pafs.FileSystem.from_uri(uri)
-    except pa.ArrowInvalid as unknown:
-        files, root = _by_fsspec(uri, unknown)
-    if isinstance(files, pafs.LocalFileSystem):
-        return Store.open(Path(root))
-    return RemoteStore.at(uri, files, root)
+    parts = urlsplit(uri)
+    scheme = parts.scheme.lower()
+    if scheme == "file":
+        return Folder(Path(parts.path))
+    if scheme not in SCHEMES:
+        from pipeline.other_places import OtherPlace
 
-
-def open_input(store: Store, path: str) -> pa.Buffer | pa.NativeFile:
-    """A file of a corpus by its path below the root, to read any part of: all of it, mapped, where it lies on disk.
-
-    Raises:
-        FileNotFoundError: it is gone.
-    """
-    if isinstance(store, RemoteStore):
-        return store.open_input(path)
-    with (store.root / path).open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return pa.py_buffer(b"")
-        return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-class RemoteStore(Store):
-    """A corpus behind a URI. What writes, locks, or lists files is of a corpus on disk alone."""
-
-    def __init__(self, uri: str, files: pafs.FileSystem, prefix: str, num_buckets: int) -> None:
-        super().__init__(Path(uri.partition("?")[0]), num_buckets)  # said in messages, never opened
-        self._uri, self._files, self._prefix = uri, files, PurePosixPath(prefix)
-
-    @classmethod
-    def at(cls, uri: str, files: pafs.FileSystem, prefix: str) -> RemoteStore:
-        """Open the corpus below `prefix`. Raises StoreError."""
-        try:
-            with files.open_input_file(str(PurePosixPath(prefix) / "corpus.json")) as file:
-                facts = json.loads(file.read())
-            version, num_buckets = int(facts["schema_version"]), int(facts["num_buckets"])
-        except FileNotFoundError:
-            raise StoreError(
-                f"no corpus at {uri}: there is no corpus.json; copy a corpus folder there, or name its prefix"
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                f"cannot read {uri} ({error}): look at the address, at the region, and at the credentials "
-                "in the environment"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{uri}: corpus.json is no corpus file ({type(error).__name__}: {error})") from error
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{uri} was made by schema version {version}, this facescribe knows up to {SCHEMA_VERSION}: upgrade it"
-            )
-        return cls(uri, files, prefix, num_buckets)
-
-    def open_input(self, path: str) -> pa.NativeFile:
-        """A file by its path below the root, any part of which can be read alone. Raises FileNotFoundError."""
-        return self._files.open_input_file(self._below(path))
-
-    def read(self, file: ShardFile, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a shard, or only the named columns: no other column is fetched."""
-        names = None if columns is None else list(columns)
-        return pq.read_table(self._below(file.path), columns=names, filesystem=self._files, partitioning=None)
-
-    def dataset(self, files: Sequence[ShardFile], schema: pa.Schema) -> pads.Dataset:
-        """Shards of a table together, to be asked for some columns and rows; columns that a file lacks are null."""
-        paths = [self._below(file.path) for file in files]
-        return pads.dataset(paths, schema=schema, filesystem=self._files, format="parquet", partitioning=None)
-
-    def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
-        """The rows of a shard, one row group at a time."""
-        with self.open_input(file.path) as source, pq.ParquetFile(source) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group)
-
-    def path(self, file: ShardFile) -> str:
-        """A URI of the shard that pyarrow can open."""
-        place, mark, query = self._uri.partition("?")
-        return f"{place.rstrip('/')}/{file.path}{mark}{query}"
-
-    def snapshot_numbers(self) -> list[int]:
-        """Numbers of all snapshots, ascending."""
-        listed = self._files.get_file_info(pafs.FileSelector(self._below("snapshots"), allow_not_found=True))
-        return sorted(int(PurePosixPath(info.path).stem) for info in listed if info.path.endswith(".json"))
-
-    def read_snapshot(self, number: int) -> bytes:
-        """The JSON of one snapshot. Raises FileNotFoundError."""
-        with self.open_input(f"snapshots/{number:06d}.json") as file:
-            return bytes(file.read())
-
-    def _below(self, path: str) -> str:
-        return str(self._prefix / path)
-
-
-def _by_fsspec(uri: str, unknown: Exception) -> tuple[pafs.FileSystem, str]:
-    try:
-        import fsspec
-
-        files, root = fsspec.core.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
+        return OtherPlace(uri)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "@" in parts.netloc or any(word in name for name in options for word in ("key", "secret", "token", "password")):
         raise StoreError(
-            f"cannot open {uri}: neither pyarrow ({unknown}) nor fsspec ({error}) knows this kind of place; "
-            "install the fsspec package for it, or copy the corpus to disk"
+            f"an address of {scheme}://{parts.netloc.rpartition('@')[2]} holds a key: addresses are written to logs "
+            "and reports. Give keys in the environment alone, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if unknown := sorted(options.keys() - _OPTIONS.keys() - _NOT_NEEDED):
+        raise StoreError(f"{uri} has an option {unknown[0]!r}; known are {', '.join(_OPTIONS)}")
+    if not parts.netloc:
+        raise StoreError(f"{uri} names no bucket: expected {scheme}://BUCKET/PREFIX")
+    if options.get("scheme") and "://" not in options.get("endpoint_override", "://"):
+        options["endpoint_override"] = f"{options['scheme']}://{options['endpoint_override']}"
+    given = tuple(sorted((_OPTIONS[name], value) for name, value in options.items() if name in _OPTIONS))
+    return Objects(uri, SCHEMES[scheme], parts.netloc, parts.path.strip("/"), given)
+
+
+@lru_cache(maxsize=64)
+def _client(url: str, options: tuple[tuple[str, str], ...]) -> ObjectStore:
+    config = dict(options)
+    if url.startswith("s3://"):
+        config["checksum_algorithm"] = "SHA256"  # by which the server refuses what arrived otherwise than it was sent
+    settings: dict[str, Any] = {
+        "config": config,
+        "client_options": {
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=10),
+            "read_timeout": timedelta(seconds=SILENT_S),
+            "timeout": timedelta(minutes=30),
+        },
+        "retry_config": {
+            "max_retries": 12,
+            "retry_timeout": timedelta(seconds=RETRY_S),
+            "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2},
+        },
+    }
+    store: ObjectStore = obstore.store.from_url(url, **settings)
+    return store
+
+
+class Objects:
+    """Files below a prefix. May be sent to another process, and used by any number of threads."""
+
+    folder: Path | None = None
+
+    def __init__(self, uri: str, scheme: str, bucket: str, prefix: str, options: tuple[tuple[str, str], ...]) -> None:
+        self._uri = uri
+        self._url = f"{scheme}://{bucket}/{prefix}"
+        self._options = options
+        endpoint = dict(options).get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
+        self.address = f"{scheme}://{bucket}/{prefix}".rstrip("/")
+        self.key = f"{scheme}://{'/'.join(filter(None, (urlsplit(endpoint).netloc, bucket, prefix)))}"
+        self._cache = ShardCache(self.key)
+
+    def __reduce__(self) -> tuple[Callable[[str], Files], tuple[str]]:
+        return files_of, (self._uri,)
+
+    @property
+    def _store(self) -> ObjectStore:
+        return _client(self._url, self._options)
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """In the cache of this machine."""
+        with self._cache.temporary() as path:
+            yield path
+
+    def place(self, temporary: Path, path: str, *, only_if_absent: bool = False) -> bool:
+        """Sent whole, with its checksum. A shard stays in this machine's cache: the next stage will read it."""
+        given = self._send(path, temporary, only_if_absent=only_if_absent)
+        if path.startswith("shards/"):
+            self._cache.adopt(temporary, path)
+        return given
+
+    def _send(self, path: str, sent: Path, *, only_if_absent: bool) -> bool:
+        num_bytes = sent.stat().st_size
+        for tried in range(TRIES):
+            try:
+                with self._errors_told(path):
+                    if only_if_absent:
+                        obstore.put(self._store, path, sent.read_bytes(), mode="create")
+                    else:
+                        obstore.put(self._store, path, sent, chunk_size=CHUNK_BYTES)
+                    if obstore.head(self._store, path)["size"] != num_bytes:
+                        raise StorageError(
+                            f"{self.uri(path)} arrived with another size than the {num_bytes} bytes sent"
+                        )
+                return True
+            except told.AlreadyExistsError:
+                return self._is(path, sent)
+            except (StorageError, FileNotFoundError) as error:
+                # What is there may be ours: the answer to the request that wrote it was lost.
+                if self._is_there(error) and self._is(path, sent):
+                    return True
+                self._wait_or_raise(tried, error)
+        raise AssertionError  # the last try returns or raises
+
+    def _is_there(self, error: Exception) -> bool:
+        return not isinstance(error, FileNotFoundError | StorageRefusedError)
+
+    def _is(self, path: str, sent: Path) -> bool:
+        """Whether what lies there are the bytes that we sent."""
+        try:
+            with self.fetched(path) as there:
+                return content_of(there) == content_of(sent)
+        except FileNotFoundError:
+            return False
+
+    def _wait_or_raise(self, tried: int, error: Exception) -> None:
+        if tried == TRIES - 1 or isinstance(error, StorageRefusedError):
+            if isinstance(error, FileNotFoundError):
+                raise StorageRefusedError(f"cannot write {self.address}: there is no such bucket; make it first")
+            raise error
+        time.sleep(WAIT_S * 2**tried)
+
+    def read(self, path: str) -> bytes:
+        """Of a small file: all at once."""
+        return bytes(self._repeated(path, lambda: obstore.get(self._store, path).bytes()))
+
+    def _repeated(self, path: str, ask: Callable[[], Any]) -> Any:
+        """What is asked may be half of what was to come, which the client repeats only until it begins to come."""
+        for tried in range(TRIES):
+            try:
+                with self._errors_told(path):
+                    return ask()
+            except StorageError as error:
+                self._wait_or_raise(tried, error)
+        raise AssertionError
+
+    def source(self, path: str, num_bytes: int | None = None) -> ObjectFile:
+        """Read by ranges, straight from the store."""
+        size = self.size(path) if num_bytes is None else num_bytes
+        return ObjectFile(_Ranges(lambda start, length: self._range(path, start, length), size), mode="r")
+
+    def _range(self, path: str, start: int, length: int) -> bytes:
+        return bytes(self._repeated(path, lambda: obstore.get_range(self._store, path, start=start, length=length)))
+
+    def local(self, path: str) -> Path:
+        """Out of the cache, which it is fetched into first, and only if its bytes are what its name says."""
+        return self._cache.get(path, self._fetch)
+
+    @contextmanager
+    def fetched(self, path: str) -> Iterator[Path]:
+        """A copy, made for this."""
+        with self._cache.temporary() as copy:
+            self._fetch(path, copy)
+            yield copy
+
+    def _fetch(self, path: str, into: Path) -> None:
+        def fetch() -> None:
+            with into.open("wb") as file:
+                for part in obstore.get(self._store, path).stream(min_chunk_size=CHUNK_BYTES):
+                    file.write(part)
+
+        self._repeated(path, fetch)
+
+    def uri(self, path: str) -> str:
+        """Which pyarrow can open, by the options of the address."""
+        place, mark, query = self._uri.partition("?")
+        return f"{place.rstrip('/')}/{path}{mark}{query}"
+
+    def size(self, path: str) -> int:
+        """As the store says."""
+        return int(self._repeated(path, lambda: obstore.head(self._store, path))["size"])
+
+    def names(self) -> list[str]:
+        """Of objects and of prefixes below the root."""
+        listed = self._repeated("", lambda: obstore.list_with_delimiter(self._store))
+        return [*listed["common_prefixes"], *(one["path"] for one in listed["objects"])]
+
+    def listed(self, below: str = "") -> list[StoredFile]:
+        """Page by page, as the store lists them."""
+        rows = self._repeated(below, lambda: obstore.list(self._store, prefix=below or None).collect())
+        found = [StoredFile(one["path"], one["size"], one["last_modified"].timestamp()) for one in rows]
+        return sorted(found, key=lambda file: file.path)
+
+    def remove(self, path: str) -> None:
+        """Here and in this machine's cache."""
+        self._cache.forget(path)
+        try:
+            self._repeated(path, lambda: obstore.delete(self._store, path))
+        except FileNotFoundError:
+            return
+
+    def hold(self, name: str, who: str = "", *, alone: bool) -> Hold | None:
+        """By a lease: see pipeline/leases.py."""
+        return hold_alone(self, name, who) if alone else hold_together(self, name, who)
+
+    def holder(self, name: str) -> str:
+        """As the lease says."""
+        return holder_of(self, name)
+
+    def begin(self) -> None:
+        """Forgets what is cached of shards that are gone, and tries whether "create only if absent" is kept here."""
+        self._cache.keep_only(file.path for file in self.listed("shards"))
+        probe = f"tmp/{uuid.uuid4().hex}"
+        first, second = (self.put_if(probe, text, None) for text in (b"first", b"second"))
+        self.remove(probe)
+        if first is None or second is not None:
+            raise StoreError(
+                f"{self.address} does not know conditional writes (If-None-Match), so that two runs could overwrite "
+                "each other's snapshots: use a store that does, or a newer version of its server"
+            )
+
+    def get_with_tag(self, path: str) -> tuple[bytes, str]:
+        """A small file with the tag that changes whenever it does. Raises FileNotFoundError."""
+
+        def get() -> tuple[bytes, str]:
+            answer = obstore.get(self._store, path)
+            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+        found: tuple[bytes, str] = self._repeated(path, get)
+        return found
+
+    def put_if(self, path: str, data: bytes, tag: str | None) -> str | None:
+        """Write a small file if it has still this tag, or, with None, if there is none; its new tag, or None.
+
+        The data must be nobody else's: by them a write is known as our own whose answer was lost.
+        """
+        for tried in range(TRIES):
+            try:
+                with self._errors_told(path):
+                    mode: Any = "create" if tag is None else {"e_tag": tag}
+                    return obstore.put(self._store, path, data, mode=mode)["e_tag"] or ""
+            except (told.AlreadyExistsError, told.PreconditionError, FileNotFoundError, StorageError) as error:
+                try:
+                    there, its_tag = self.get_with_tag(path)
+                    if there == data:
+                        return its_tag
+                except FileNotFoundError:
+                    pass
+                if not isinstance(error, StorageError):
+                    return None
+                self._wait_or_raise(tried, error)
+        raise AssertionError
+
+    def put(self, path: str, data: bytes) -> datetime:
+        """Write a small file; when that was, by the store's clock."""
+        self._repeated(path, lambda: obstore.put(self._store, path, data))
+        changed: datetime = self._repeated(path, lambda: obstore.head(self._store, path))["last_modified"]
+        return changed
+
+    @contextmanager
+    def _errors_told(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except told.NotFoundError as error:
+            raise FileNotFoundError(2, "no such object", self.uri(path)) from error
+        except (told.AlreadyExistsError, told.PreconditionError):
+            raise
+        except told.BaseError as error:
+            self._tell(path, error)
+
+    def _tell(self, path: str, error: told.BaseError) -> NoReturn:
+        words = " ".join(str(error).split())
+        short = words if len(words) <= 300 else f"{words[:200]} … {words[-100:]}"
+        if isinstance(error, told.PermissionDeniedError | told.UnauthenticatedError) or any(
+            word in words for word in _CREDENTIALS
+        ):
+            raise StorageRefusedError(
+                f"{self.address} refuses who asks ({short}): look at the credentials in the environment, such as "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, whether they have expired and what "
+                "they allow; then run the same again, it goes on where it stopped"
+            ) from error
+        raise StorageError(
+            f"{self.address} cannot be reached for {path or 'its list'} ({short}): look at the address, the region and "
+            "the network; then run the same again, it goes on where it stopped"
         ) from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(files)), root
+
+
+class ObjectFile(pa.PythonFile):  # type: ignore[misc]  # pyarrow is not typed
+    """An object as a file that pyarrow reads; no other part of it comes than what is read."""
+
+    def __init__(self, ranges: _Ranges, mode: str) -> None:
+        self._ranges = ranges  # pyarrow takes the rest
+
+    def read_at(self, nbytes: int, offset: int) -> bytes:
+        """A part; unlike pyarrow's own, for any number of threads at once."""
+        return self._ranges.read_at(offset, nbytes)
+
+
+class _Ranges(io.RawIOBase):
+    def __init__(self, read_range: Callable[[int, int], bytes], num_bytes: int) -> None:
+        self._read_range, self._num_bytes, self._at = read_range, num_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._num_bytes}[whence]
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = self.read_at(self._at, self._num_bytes if size is None or size < 0 else size)
+        self._at += len(data)
+        return data
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        length = min(size, self._num_bytes - offset)
+        return self._read_range(offset, length) if length > 0 else b""

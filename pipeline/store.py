@@ -16,33 +16,36 @@
     pages/NAME                             what the schedule writes for people to look at; may be deleted at any time
     answers.sqlite                         every answer of a language model, kept the moment it arrives
 
-A file appears under its name only when it is complete: it is written beside, flushed, and renamed. The answers alone
-are a database, which grows.
+A file appears under its name only when it is complete: it is written beside, flushed, and renamed, or sent whole to
+object storage. The answers alone are a database, which grows; in object storage they are `answers/`, a file for every
+few seconds in which some came, and `in_use` and `turn` are leases (pipeline/leases.py).
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from pipeline.files import Files, Hold, content_of, files_at
+from pipeline.files import StoredFile as StoredFile  # noqa: PLC0414  # they are of what a store offers
+from pipeline.files import StoreError as StoreError  # noqa: PLC0414
 from schemas.table import SCHEMA_VERSION, Table
 
 ROW_GROUP_BYTES = 8 << 20
@@ -50,9 +53,6 @@ ROW_GROUP_BYTES = 8 << 20
 
 OWN_GROUP_BYTES = 2 << 20
 """A row at least this large is a row group of its own: who picks single rows, as shuffling does, reads nothing else."""
-
-LEFTOVER_S = 24 * 3600
-"""Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
 
 DEFAULT_BUCKETS = 16
 
@@ -67,10 +67,15 @@ KINDS = frozenset(
         "takedowns",
         "training",
         "pages",
+        "answers",
+        "in_use",
         "tmp",
     }
 )
 """Folders below the root."""
+
+ANSWERS_FILE, ANSWERS_FOLDER = "answers.sqlite", "answers"
+"""Below a folder; in object storage."""
 
 UNDER_WAY = "takedowns/under_way.json"
 """Of a take-down that was broken off. It holds what must not be found any more, so it goes when nothing is."""
@@ -78,21 +83,17 @@ UNDER_WAY = "takedowns/under_way.json"
 LOOK_EVERY_S = 0.5
 """Between two looks whether a turn has come."""
 
-_turns: ContextVar[frozenset[Path]] = ContextVar("_turns", default=frozenset())
+_turns: ContextVar[frozenset[str]] = ContextVar("_turns", default=frozenset())
 """Corpora whose turn the code that runs now has."""
-
-
-class StoreError(Exception):
-    """A root that cannot be used: the message says what, where, and what to do next."""
 
 
 class DamagedFileError(StoreError):
     """A file below the root that is not what it should be: which, what is wrong with it, and what to do next."""
 
-    def __init__(self, root: Path, path: str, error: Exception, next: str) -> None:
+    def __init__(self, address: str, path: str, error: Exception, next: str) -> None:
         self.path, self.next = path, next
         self.why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no words'}"
-        super().__init__(f"{root / path} is damaged ({self.why}): {next}")
+        super().__init__(f"{address.rstrip('/')}/{path} is damaged ({self.why}): {next}")
 
 
 class CorpusInUseError(StoreError):
@@ -140,20 +141,6 @@ class Receipt(BaseModel):
         return self.num_transient == 0
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """A file below the root as it lies there: its path below it, its bytes, when it was last written, in seconds."""
-
-    path: str
-    bytes: int
-    changed_s: float
-
-    @property
-    def number(self) -> int:
-        """Of a snapshot, or of what is kept by a snapshot's number."""
-        return int(Path(self.path).stem)
-
-
 class DenyList(BaseModel):
     """Videos that were taken down and may not come back. Who reads the list learns no id from it."""
 
@@ -172,27 +159,67 @@ class DenyList(BaseModel):
 
 
 class Store:
-    """A corpus folder. Reading needs no lock, because no file ever changes once it can be seen."""
+    """A corpus in a folder or in object storage. Reading needs no lock, because no file ever changes once it is seen.
 
-    def __init__(self, root: Path, num_buckets: int) -> None:
-        self.root = root
+    A store may be sent to another process: it goes by its address.
+    """
+
+    def __init__(self, root: str | Path, num_buckets: int) -> None:
+        self.given = root
+        """The address as it was given, by which the same can be opened again."""
+        self._files: Files = files_at(root)
+        self._holds: list[Hold] = []
         self.num_buckets = num_buckets
 
+    def __reduce__(self) -> tuple[type[Store], tuple[str | Path, int]]:
+        return Store, (self.given, self.num_buckets)
+
+    @property
+    def address(self) -> str:
+        """Where the corpus lies, in words: a path or a URI."""
+        return self._files.address
+
+    @property
+    def key(self) -> str:
+        """The same for every way to name the place: a path without links, or a URI."""
+        return self._files.key
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.key.rstrip("/").rpartition("/")[2] or self.key
+
+    @property
+    def folder(self) -> Path | None:
+        """The corpus' folder, where it lies in one."""
+        return self._files.folder
+
+    @property
+    def root(self) -> Path:
+        """The corpus' folder, for what can do with nothing else. Raises StoreError if it lies in object storage."""
+        if self.folder is None:
+            raise StoreError(f"{self.address} is no folder on this machine: copy the corpus to a disk for this")
+        return self.folder
+
     @staticmethod
-    def is_at(root: Path) -> bool:
-        """Whether there is a corpus, of whatever version."""
-        return (root / "corpus.json").exists()
+    def is_at(root: str | Path) -> bool:
+        """Whether there is a corpus, of whatever version. Raises StoreError where nobody can tell."""
+        try:
+            return files_at(root).size("corpus.json") >= 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     @classmethod
-    def open(cls, root: Path) -> Store:
+    def open(cls, root: str | Path) -> Store:
         """Open an existing corpus.
 
         Raises:
             StoreError: nothing there, not a corpus, or made by a newer schema version.
         """
-        path = root / "corpus.json"
+        files = files_at(root)
+        path = files.uri("corpus.json")
         try:
-            facts = json.loads(path.read_text())
+            facts = json.loads(files.read("corpus.json"))
             version, num_buckets = int(facts["schema_version"]), int(facts["num_buckets"])
             if num_buckets < 1:
                 raise ValueError(f"num_buckets is {num_buckets}")
@@ -216,39 +243,38 @@ class Store:
         return cls(root, num_buckets)
 
     @classmethod
-    def open_or_create(cls, root: Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
+    def open_or_create(cls, root: str | Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
         """Open the corpus at `root`, or make an empty one. An existing corpus keeps its own number of buckets.
 
         Raises:
-            StoreError: as `open`, or the folder cannot be written, or holds something else.
+            StoreError: as `open`, or the place cannot be written, or holds something else.
         """
-        if cls.is_at(root):
-            store = cls.open(root)
-            store._refuse_unwritable()
-            return store
+        is_there = cls.is_at(root)
+        store = cls.open(root) if is_there else cls.not_yet(root, num_buckets)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            store = cls.not_yet(root, num_buckets)
-            facts = {"format": "facescribe corpus", "schema_version": SCHEMA_VERSION, "num_buckets": num_buckets}
-            store._put("corpus.json", json.dumps(facts, indent=2), only_if_absent=True)
+            store._files.begin()
+            if not is_there:
+                facts = {"format": "facescribe corpus", "schema_version": SCHEMA_VERSION, "num_buckets": num_buckets}
+                store._put("corpus.json", json.dumps(facts, indent=2), only_if_absent=True)
         except OSError as error:
             raise StoreError(f"cannot write to {root}: {error.strerror}: choose another --root") from error
-        return cls.open(root)  # another run may have created it first, with its own number of buckets
+        return store if is_there else cls.open(root)  # another may have created it first, with a number of its own
 
     @classmethod
-    def not_yet(cls, root: Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
+    def not_yet(cls, root: str | Path, num_buckets: int = DEFAULT_BUCKETS) -> Store:
         """The corpus that could be made at `root`; nothing is written.
 
         Raises:
-            StoreError: the folder holds something else.
+            StoreError: something else lies there.
         """
-        strangers = [path.name for path in root.iterdir() if path.name != "tmp"] if root.is_dir() else []
+        store = cls(root, num_buckets)
+        strangers = [name for name in store._files.names() if name != "tmp"]
         if strangers:
             raise StoreError(
                 f"{root} is not empty and not a corpus (it holds {strangers[0]!r}): "
                 "choose a new or empty folder as --root"
             )
-        return cls(root, num_buckets)
+        return store
 
     def bucket_of(self, video_id: str) -> int:
         """The bucket that everything made from this video belongs to."""
@@ -260,19 +286,58 @@ class Store:
 
     def read(self, file: ShardFile, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a shard, or only the named columns."""
-        return pq.read_table(self.path(file), columns=None if columns is None else list(columns), partitioning=None)
+        return pq.read_table(self.source(file), columns=None if columns is None else list(columns), partitioning=None)
+
+    def dataset(self, files: Iterable[ShardFile], schema: pa.Schema) -> pads.Dataset:
+        """Shards of a table together, to be asked for some columns and rows; columns that a file lacks are null."""
+        form = pads.ParquetFileFormat()
+        fragments = [form.make_fragment(self.source(file)) for file in files]
+        return pads.FileSystemDataset(fragments, schema, form)
 
     def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
         """The rows of a shard, one row group at a time."""
-        return _row_groups(self.path(file))
+        return _row_groups(str(self._files.local(file.path)))
 
     def reader(self, file: ShardFile) -> ShardReader:
         """The rows of a shard, to be read when they are needed."""
-        return ShardReader(self.path(file))
+        return ShardReader(file.path, self._files)
 
     def path(self, file: ShardFile) -> str:
-        """Where any Parquet reader finds the shard."""
-        return str(self.root / file.path)
+        """Where any Parquet reader finds the shard: a path, or a URI."""
+        return self._files.uri(file.path)
+
+    def source(self, file: ShardFile | StoredFile) -> str | pa.NativeFile:
+        """What pyarrow opens to read any part of a Parquet file, and no other part."""
+        return self._files.source(file.path, file.bytes)
+
+    def open_input(self, path: str, num_bytes: int | None = None) -> pa.Buffer | pa.NativeFile:
+        """A file by its path below the root, to read any part of: all of it, mapped, where it lies on disk.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        if self.folder is None:
+            return self._files.source(path, num_bytes)
+        with (self.folder / path).open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return pa.py_buffer(b"")
+            return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def fetched(self, path: str) -> AbstractContextManager[Path]:
+        """All of a file on this machine as it lies there now, damaged or not, while the context is open.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        return self._files.fetched(path)
+
+    def read_file(self, path: str) -> bytes:
+        """All of a small file. Raises FileNotFoundError."""
+        return self._files.read(path)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file. Raises FileNotFoundError."""
+        return self._files.size(path)
 
     def receipt(self, stage: str, bucket: int, key: str) -> Receipt | None:
         """What `stage` wrote for this bucket under this key, or None if it never finished. Raises DamagedFileError."""
@@ -283,9 +348,9 @@ class Store:
 
     def _receipt(self, path: str) -> Receipt:
         try:
-            return Receipt.model_validate_json((self.root / path).read_bytes())
+            return Receipt.model_validate_json(self._files.read(path))
         except ValueError as error:
-            raise DamagedFileError(self.root, path, error, MEND_RECEIPT) from error
+            raise DamagedFileError(self.address, path, error, MEND_RECEIPT) from error
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Make a finished shard known. Written last, so a receipt's files are always there."""
@@ -299,14 +364,14 @@ class Store:
         """
         name = self.generations_name(stage, bucket)
         try:
-            return _GENERATIONS.validate_json((self.root / name).read_bytes())
+            return _GENERATIONS.validate_json(self._files.read(name))
         except FileNotFoundError:
             return {}
         except ValueError as error:
             mend = (
                 "restore it from a backup, or move it away: the next build then computes the units it named once more"
             )
-            raise DamagedFileError(self.root, name, error, mend) from error
+            raise DamagedFileError(self.address, name, error, mend) from error
 
     def write_generations(self, stage: str, bucket: int, generations: Mapping[str, int]) -> None:
         """Ask for units anew: a unit whose number is another than before is computed by the next build."""
@@ -314,7 +379,7 @@ class Store:
         if generations:
             self._put(name, json.dumps(dict(sorted(generations.items())), indent=0))
         else:
-            (self.root / name).unlink(missing_ok=True)
+            self._files.remove(name)
 
     def generations_name(self, stage: str, bucket: int) -> str:
         """Path below the root of what backfills ask of a shard."""
@@ -323,12 +388,12 @@ class Store:
     def denied(self) -> DenyList:
         """The videos that may not come back. Raises DamagedFileError."""
         try:
-            return DenyList.model_validate_json((self.root / "denied.json").read_bytes())
+            return DenyList.model_validate_json(self._files.read("denied.json"))
         except FileNotFoundError:
             return DenyList(salt=secrets.token_hex(16))
         except ValueError as error:
             mend = "restore it from a backup, or move it away and take down again the ids that takedowns/*.json name"
-            raise DamagedFileError(self.root, "denied.json", error, mend) from error
+            raise DamagedFileError(self.address, "denied.json", error, mend) from error
 
     def deny(self, video_ids: Iterable[str]) -> DenyList:
         """Put videos on the deny list, for good."""
@@ -342,83 +407,84 @@ class Store:
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the corpus while working on it: any number of builds side by side, or one who deletes, `alone`.
 
-        The lock ends with the process, however that ends. It holds between processes of one machine, or of several that
-        share a file system with locks; of what it does not reach, the commit of a snapshot still lets only one win.
+        The lock ends with the process, however that ends: at once in a folder, for the processes of one machine, or of
+        several that share a file system with locks; in object storage a minute later. Of what it does not reach, the
+        commit of a snapshot still lets only one win.
 
         Raises:
             CorpusInUseError: who is there does not bear this one; the message says what to do.
         """
-        with (self.root / "in_use").open("a") as file:
-            try:
-                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CorpusInUseError(
-                    f"{self.root} is in use: "
-                    + ("a build works there; wait for its end" if alone else "files are being deleted there; wait")
-                    + ", then run the same command again"
-                ) from None
+        hold = self._files.hold("in_use", alone=alone)
+        if hold is None:
+            raise CorpusInUseError(
+                f"{self.address} is in use: "
+                + ("a build works there; wait for its end" if alone else "files are being deleted there; wait")
+                + ", then run the same command again"
+                + ("" if self.folder else "; a run that was killed counts for a minute more")
+            )
+        with self._holding(hold):
             yield
 
     @contextmanager
     def turn(self, who: str, *, wait_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
         """Change the corpus while no other turn does; within a turn, the same one. `who` is told to those who wait.
 
-        Where another is at it, `on_wait` is told so once, and its end is waited for. As with `in_use`, the lock ends
-        with the process, even by `kill -9`, and holds as far as the file system's locks do.
+        Where another is at it, `on_wait` is told so once, and its end is waited for. It ends and holds as `in_use`.
 
         Raises:
             CorpusInUseError: the other did not end within `wait_s`.
         """
-        root = self.root.resolve()
-        if root in _turns.get():
+        if self.key in _turns.get():
             yield
             return
-        with (self.root / "turn").open("a+") as file:
-            deadline = time.monotonic() + wait_s
-            has_told = False
-            while not _try_lock(file.fileno()):
-                file.seek(0)
-                other = f"{self.root} is worked on by {file.read() or 'another run'}"
-                if time.monotonic() >= deadline:
-                    raise CorpusInUseError(
-                        f"{other}, which did not end within {wait_s:.0f} s: run the same again after it"
-                    )
-                if not has_told:
-                    on_wait(f"{other}: waiting for its end, at most {wait_s:.0f} s")
-                    has_told = True
-                time.sleep(LOOK_EVERY_S)
-            file.truncate(0)
-            file.write(f"{who} since {now()}")
-            file.flush()
-            token = _turns.set(_turns.get() | {root})
-            try:
+        deadline = time.monotonic() + wait_s
+        has_told = False
+        while (hold := self._files.hold("turn", f"{who} since {now()}", alone=True)) is None:
+            other = f"{self.address} is worked on by {self._files.holder('turn') or 'another run'}"
+            if time.monotonic() >= deadline:
+                raise CorpusInUseError(f"{other}, which did not end within {wait_s:.0f} s: run the same again after it")
+            if not has_told:
+                on_wait(f"{other}: waiting for its end, at most {wait_s:.0f} s")
+                has_told = True
+            time.sleep(LOOK_EVERY_S)
+        token = _turns.set(_turns.get() | {self.key})
+        try:
+            with self._holding(hold):
                 yield
-            finally:
-                _turns.reset(token)
-                file.truncate(0)
+        finally:
+            _turns.reset(token)
 
-    def write_training(self, number: int, text: str) -> Path:
+    @contextmanager
+    def _holding(self, hold: Hold) -> Iterator[None]:
+        self._holds.append(hold)
+        try:
+            yield
+        finally:
+            self._holds.remove(hold)
+            hold.release()
+
+    def _refuse_lost(self) -> None:
+        """Raise StoreError if the corpus is not ours to change any more."""
+        for hold in self._holds:
+            hold.refuse_lost()
+
+    def write_training(self, number: int, text: str) -> str:
         """Keep what a training from this snapshot reads; where it lies."""
         name = f"training/{number:06d}.json"
         self._put(name, text)
-        return self.root / name
+        return self._files.uri(name)
 
-    def page(self, name: str) -> Path:
-        """Where a page that people look at is written."""
-        path = self.root / "pages" / name
-        path.parent.mkdir(exist_ok=True)
-        return path
+    def write_page(self, name: str, write: Callable[[Path], object]) -> str:
+        """Keep a page that people look at, which `write` writes to a file; its absolute path, or its URI."""
+        path = f"pages/{name}"
+        with self.temporary() as temporary:
+            write(temporary)
+            self._files.place(temporary, path)
+        return self._files.uri(path) if self.folder is None else str(self.folder.absolute() / path)
 
     def stored(self, kind: str = "") -> list[StoredFile]:
         """What lies below the root, of one kind such as "shards" or "receipts" or all of it, by name."""
-        found = []
-        for folder, _, names in os.walk(self.root / kind):
-            for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):  # a name beside which a file was made, and that is gone by now
-                    facts = path.lstat()
-                    found.append(StoredFile(str(path.relative_to(self.root)), facts.st_size, facts.st_mtime))
-        return sorted(found, key=lambda file: file.path)
+        return self._files.listed(kind)
 
     def receipts(self) -> Iterator[tuple[StoredFile, Receipt]]:
         """Every receipt that lies here, whether a snapshot names it or not.
@@ -440,12 +506,13 @@ class Store:
 
     def remove(self, path: str) -> None:
         """Delete a file, named by its path below the root; nothing happens if it is gone."""
-        (self.root / path).unlink(missing_ok=True)
+        self._refuse_lost()
+        self._files.remove(path)
 
     def holds(self, receipt: Receipt) -> bool:
         """Whether every file that the receipt names is there, in its full size."""
         try:
-            return all((self.root / file.path).stat().st_size == file.bytes for file in receipt.files.values())
+            return all(self._files.size(file.path) == file.bytes for file in receipt.files.values())
         except FileNotFoundError:
             return False
 
@@ -455,24 +522,26 @@ class Store:
 
     def content_of(self, file: ShardFile) -> str:
         """What the shard would have to be called: another name than its own if it is damaged. Raises OSError."""
-        return _content_of(self.root / file.path)
+        with self._files.fetched(file.path) as path:
+            return content_of(path)
 
     def snapshot_numbers(self) -> list[int]:
         """Numbers of all snapshots, ascending."""
-        return sorted(int(path.stem) for path in (self.root / "snapshots").glob("*.json"))
+        return sorted(file.number for file in self.stored("snapshots") if file.path.endswith(".json"))
 
     def read_snapshot(self, number: int) -> bytes:
         """The JSON of one snapshot. Raises FileNotFoundError."""
-        return (self.root / _snapshot_name(number)).read_bytes()
+        return self._files.read(_snapshot_name(number))
 
     def create_snapshot(self, number: int, text: str) -> bool:
         """Write a snapshot unless one of that number exists; return whether it was written."""
+        self._refuse_lost()
         return self._put(_snapshot_name(number), text, only_if_absent=True)
 
     def read_memory(self, source: Path) -> dict[str, tuple[int, int, str]]:
         """What an earlier listing of `source` remembered of its files; empty when there was none, or a damaged one."""
         try:
-            return _MEMORY.validate_json((self.root / _memory_name(source)).read_bytes())
+            return _MEMORY.validate_json(self._files.read(_memory_name(source)))
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -485,7 +554,7 @@ class Store:
         found: list[tuple[str, dict[str, tuple[int, int, str]] | None]] = []
         for file in self.stored("memory"):
             try:
-                found.append((file.path, _MEMORY.validate_json((self.root / file.path).read_bytes())))
+                found.append((file.path, _MEMORY.validate_json(self._files.read(file.path))))
             except ValueError:
                 found.append((file.path, None))
         return found
@@ -494,11 +563,11 @@ class Store:
         """Remember less of a source."""
         self._put(path, json.dumps(memory))
 
-    def write_takedown(self, number: int, text: str) -> Path:
+    def write_takedown(self, number: int, text: str) -> str:
         """Keep the report of a take-down; where it lies."""
         name = _takedown_name(number)
         self._put(name, text)
-        return self.root / name
+        return self._files.uri(name)
 
     def takedown_numbers(self) -> list[int]:
         """Numbers of the take-downs that have a report, ascending."""
@@ -507,7 +576,7 @@ class Store:
     def read_under_way(self) -> bytes | None:
         """What a take-down that was broken off left to do, or None."""
         try:
-            return (self.root / UNDER_WAY).read_bytes()
+            return self._files.read(UNDER_WAY)
         except FileNotFoundError:
             return None
 
@@ -517,83 +586,70 @@ class Store:
 
     def canary_nights(self) -> list[int]:
         """Numbers of the nights in which canaries were asked, ascending."""
-        return sorted(int(path.stem) for path in (self.root / "canary").glob("*.parquet"))
+        return sorted(file.number for file in self.stored("canary") if file.path.endswith(".parquet"))
 
     def read_canaries(self, night: int) -> pa.Table:
         """The rows of one night. Raises FileNotFoundError or DamagedFileError."""
         name = _canary_name(night)
         try:
-            return pq.read_table(self.root / name, partitioning=None)
+            return pq.read_table(self._files.source(name), partitioning=None)
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             mend = "restore it from a backup, or move it away: that night is then as if no canary had been asked"
-            raise DamagedFileError(self.root, name, error, mend) from error
+            raise DamagedFileError(self.address, name, error, mend) from error
 
     def create_canaries(self, night: int, rows: pa.Table) -> bool:
         """Write the rows of a night unless it has some; return whether they were written."""
-        target = self.root / _canary_name(night)
-        target.parent.mkdir(parents=True, exist_ok=True)
         with self.temporary() as temporary:
             pq.write_table(rows, temporary, compression="zstd")
-            return _place(temporary, target, only_if_absent=True)
+            return self._files.place(temporary, _canary_name(night), only_if_absent=True)
+
+    def read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of any Parquet file by its path below the root, or only the named columns."""
+        return pq.read_table(
+            self._files.source(path), columns=None if columns is None else list(columns), partitioning=None
+        )
 
     def rewrite(self, path: str, rows: pa.Table) -> None:
         """Put other rows into a Parquet file that is no shard, in place."""
         with self.temporary() as temporary:
             pq.write_table(rows, temporary, compression="zstd")
-            _place(temporary, self.root / path, only_if_absent=False)
+            self._files.place(temporary, path)
 
     @property
-    def answers(self) -> Path:
-        """The file of every answer that a language model gave: pipeline/descriptions/journal.py reads and writes it."""
-        return self.root / "answers.sqlite"
+    def answers(self) -> str | Path:
+        """Where every answer is kept that a language model gave: the file of a journal (pipeline/descriptions/
+        journal.py), or of a corpus in object storage its address (shared_journal.py)."""
+        return self.root / ANSWERS_FILE if self.folder is not None else str(self.given)
 
-    @contextmanager
-    def temporary(self) -> Iterator[Path]:
-        """A file name that no one else uses; what lies there afterwards is deleted."""
-        path = self.root / "tmp" / uuid.uuid4().hex
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+    @property
+    def answers_name(self) -> str:
+        """What lies below the root for them."""
+        return ANSWERS_FILE if self.folder is not None else ANSWERS_FOLDER
+
+    def has_answers(self) -> bool:
+        """Whether any was kept."""
+        return (self.folder / ANSWERS_FILE).exists() if self.folder is not None else bool(self.stored(ANSWERS_FOLDER))
+
+    def temporary(self) -> AbstractContextManager[Path]:
+        """A file name on this machine that no one else uses; what lies there afterwards is deleted."""
+        return self._files.temporary()
 
     def adopt(self, temporary: Path, table: Table, bucket: int, rows: int) -> ShardFile:
         """Move a finished Parquet file to the place that its content names."""
-        _flush(temporary)
         shard = ShardFile(
-            path=f"shards/{table.name}/{bucket:04d}/{_content_of(temporary)}.parquet",
+            path=f"shards/{table.name}/{bucket:04d}/{content_of(temporary)}.parquet",
             rows=rows,
             bytes=temporary.stat().st_size,
         )
-        target = self.root / shard.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(target)
+        self._files.place(temporary, shard.path)
         return shard
 
     def _put(self, name: str, text: str, *, only_if_absent: bool = False) -> bool:
-        target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         with self.temporary() as temporary:
             temporary.write_text(text)
-            return _place(temporary, target, only_if_absent=only_if_absent)
-
-    def _refuse_unwritable(self) -> None:
-        try:
-            with self.temporary() as probe:
-                probe.touch()
-                self._remove_leftovers(probe.stat().st_mtime)
-        except OSError as error:
-            raise StoreError(f"cannot write to {self.root}: {error.strerror}: choose another --root") from error
-
-    def _remove_leftovers(self, now_s: float) -> None:
-        # `now_s` is by the file system's clock, which need not be this machine's. A run on another machine may hold
-        # files here too, so that the age alone is asked, never whether a process lives.
-        for path in (self.root / "tmp").iterdir():
-            with suppress(OSError):  # another run may have been faster
-                if now_s - path.stat().st_mtime > LEFTOVER_S:
-                    path.unlink()
+            return self._files.place(temporary, name, only_if_absent=only_if_absent)
 
 
 class ShardReader:
@@ -603,9 +659,10 @@ class ShardReader:
     another process.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        with pq.ParquetFile(path) as parquet:
+    def __init__(self, path: str, files: Files | None = None) -> None:
+        """`path` is one on this machine, or below the root of `files`."""
+        self._path, self._files = path, files
+        with pq.ParquetFile(self._here()) as parquet:
             self._metadata, self.schema = parquet.metadata, parquet.schema_arrow
         self._kept = threading.local()
 
@@ -619,12 +676,15 @@ class ShardReader:
         if getattr(self._kept, "group", None) != group:
             self._kept.group, self._kept.columns = group, {}
         if name not in self._kept.columns:
-            with pq.ParquetFile(self._path, metadata=self._metadata) as parquet:
+            with pq.ParquetFile(self._here(), metadata=self._metadata) as parquet:
                 self._kept.columns[name] = parquet.read_row_group(group, [name]).column(name)
         return self._kept.columns[name]
 
-    def __reduce__(self) -> tuple[type[ShardReader], tuple[str]]:
-        return ShardReader, (self._path,)
+    def _here(self) -> str:
+        return self._path if self._files is None else str(self._files.local(self._path))
+
+    def __reduce__(self) -> tuple[type[ShardReader], tuple[str, Files | None]]:
+        return ShardReader, (self._path, self._files)
 
 
 class ShardWriter:
@@ -728,39 +788,8 @@ def _row_groups(path: str) -> Iterator[pa.Table]:
             yield parquet.read_row_group(group)
 
 
-def _content_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
 def _is_cell(field: pa.Field) -> bool:
     return bool(pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type))
-
-
-def _place(temporary: Path, target: Path, *, only_if_absent: bool) -> bool:
-    """Give a finished file its name; whether it was given."""
-    _flush(temporary)
-    if not only_if_absent:
-        temporary.replace(target)
-        return True
-    try:
-        os.link(temporary, target)  # fails if the name exists, where a rename would overwrite
-    except FileExistsError:
-        return False
-    return True
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _receipt_name(stage: str, bucket: int, key: str) -> str:

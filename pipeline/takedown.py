@@ -8,7 +8,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ from pydantic import BaseModel
 
 from pipeline import progress
 from pipeline import snapshot as snapshots
-from pipeline.descriptions.journal import AnswerJournal
+from pipeline.descriptions.journal import open_journal
+from pipeline.files import content_of
 from pipeline.garbage import Retention, find_garbage
 from pipeline.reviews.shards import IMPORT_REVIEWS, config_of, reviews_of, write_bucket
 from pipeline.snapshot import Snapshot
@@ -159,8 +159,8 @@ def find_videos(store: Store, names: Iterable[str]) -> dict[str, list[str]]:
             strange.append(name)
     if strange:
         raise UnknownVideoError(
-            f"{strange[0]!r} is no video of {store.root}: give an id of 32 hex digits, or a path below the source as "
-            "`facescribe show --sql 'select path, video_id from sources'` tells it"
+            f"{strange[0]!r} is no video of {store.address}: give an id of 32 hex digits, or a path below the source "
+            "as `facescribe show --sql 'select path, video_id from sources'` tells it"
         )
     return found
 
@@ -168,7 +168,7 @@ def find_videos(store: Store, names: Iterable[str]) -> dict[str, list[str]]:
 def _ids_by_path(store: Store, paths: Iterable[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in paths:
-        rows = pq.read_table(store.root / path, columns=["video_id", "path", "other_paths"], partitioning=None)
+        rows = store.read_parquet(path, ["video_id", "path", "other_paths"])
         for row in rows.to_pylist():
             for name in (row["path"], *row["other_paths"]):
                 found.setdefault(name, set()).add(row["video_id"])
@@ -190,7 +190,7 @@ def _left(store: Store) -> UnderWay | None:
             "restore it from a backup, or move it away and give the ids of its videos to `facescribe takedown` again; "
             "of rows that are gone by now, it then looks for the ids alone"
         )
-        raise DamagedFileError(store.root, UNDER_WAY, error, mend) from error
+        raise DamagedFileError(store.address, UNDER_WAY, error, mend) from error
 
 
 def take_down(store: Store, names: Sequence[str]) -> TakedownReport:
@@ -282,7 +282,7 @@ class _TakeDown:
 
     def _rows_of(self, file: StoredFile) -> Iterator[pa.Table]:
         """The rows of a file that go, a row group at a time, without columns that say nothing of the person."""
-        with pq.ParquetFile(self._store.root / file.path) as parquet:
+        with pq.ParquetFile(self._store.source(file)) as parquet:
             names = parquet.schema_arrow.names
             told = [f.name for f in parquet.schema_arrow if f.name in PICTURES or _says(f.type)]
             for group in range(parquet.num_row_groups):
@@ -309,8 +309,8 @@ class _TakeDown:
             return newest.number
         if LIST_SOURCES not in {receipt.stage for receipt in newest.receipts}:
             raise StoreError(
-                f"snapshot {newest.number} of {self._store.root} was made before sources were stored: the videos are "
-                "on the deny list now, so run `facescribe build` once, which leaves them out, then the same again"
+                f"snapshot {newest.number} of {self._store.address} was made before sources were stored: the videos "
+                "are on the deny list now, so run `facescribe build` once, which leaves them out, then the same again"
             )
         receipts = [receipt for receipt in newest.receipts if receipt.bucket not in buckets]
         for bucket in buckets:
@@ -398,7 +398,7 @@ class _TakeDown:
         try:
             if not self._store.is_whole(file):  # the copy would have a name that says it is
                 raise pa.ArrowInvalid("its bytes do not hash to its name")
-            with pq.ParquetFile(self._store.path(file)) as parquet:
+            with pq.ParquetFile(self._store.source(file)) as parquet:
                 made_from = json.loads(parquet.schema_arrow.metadata[b"made_from"])
             if "inputs" in made_from:
                 made_from["inputs"] = list(inputs)
@@ -464,16 +464,16 @@ class _TakeDown:
         object_files.forget(ids)
         for file in store.stored("canary"):
             try:
-                rows = pq.read_table(store.root / file.path, partitioning=None)
+                rows = store.read_parquet(file.path)
             except (pa.ArrowException, OSError):  # nobody can tell whose answers it holds
                 self._remove([file.path])
                 continue
             goes = self._goes(rows)
             if self._removes(file.path, pc.sum(goes).as_py() or 0):
                 store.rewrite(file.path, rows.filter(pc.invert(goes)))
-        if store.answers.exists():
-            with AnswerJournal(store.answers) as journal:
-                self._removes(store.answers.name, sum(video_id in ids for video_id, _ in journal.replies()))
+        if store.has_answers():
+            with open_journal(store.answers) as journal:
+                self._removes(store.answers_name, sum(video_id in ids for video_id, _ in journal.replies()))
                 journal.forget(ids)  # in any case: a killed run may not have come to clearing its pages
         for path, memory in store.memories():
             if memory is None:  # nobody can tell what it holds, and it only spares reading
@@ -513,39 +513,40 @@ class _TakeDown:
         shared: set[bytes] = set()
         is_id = {needle for needle, kind in needles.kinds.items() if kind in traces.ids}
         for place, file in enumerate(ours):
-            held = needles.in_parquet(store.root / file.path)
+            with store.fetched(file.path) as path:
+                held = needles.in_parquet(path)
             note(file.path, held & is_id, "decoded")
             shared |= held - is_id
             progress.report("search_values", 0, done=place + 1, total=len(ours))
         num_answers = 0
-        if store.answers.exists():
-            with AnswerJournal(store.answers) as journal:
+        if store.has_answers():
+            with open_journal(store.answers) as journal:
                 for row in journal.replies():
                     num_answers += 1
                     held = needles.in_bytes("\0".join(row).encode("utf-8", "surrogateescape"))
-                    note(store.answers.name, held & is_id, "decoded")
+                    note(store.answers_name, held & is_id, "decoded")
                     shared |= held - is_id
         wanted = needles.without(shared)
         files = [f for f in store.stored() if f.path != UNDER_WAY]
         decoded = {file.path for file in ours}
         for place, file in enumerate(files):
-            path = store.root / file.path
-            held = wanted.in_bytes(file.path.encode("utf-8", "surrogateescape"))
-            held |= wanted.in_file(path) if path.is_file() else set()
-            if store.is_stranger(file) and path.is_file() and _video_id_of(path) in self.work.video_ids:
-                note(file.path, {_video_id_of(path).encode()}, "the video itself")
-            if file.path.startswith("takedowns/"):  # a report names the videos, and nothing else of them
-                held = {needle for needle in held if needles.kinds[needle] != "video_id"}
-            if held and self._is_our_page(file):
-                self._remove([file.path])
-                continue
-            note(file.path, held, "byte by byte")
-            if file.path not in decoded and _is_parquet(path):
-                try:
-                    note(file.path, wanted.in_parquet(path), "decoded")
-                    decoded.add(file.path)
-                except (pa.ArrowInvalid, OSError):
-                    pass  # cannot be read by anyone: its bytes were searched
+            with store.fetched(file.path) as path:
+                held = wanted.in_bytes(file.path.encode("utf-8", "surrogateescape"))
+                held |= wanted.in_file(path) if path.is_file() else set()
+                if store.is_stranger(file) and path.is_file() and content_of(path) in self.work.video_ids:
+                    note(file.path, {content_of(path).encode()}, "the video itself")
+                if file.path.startswith("takedowns/"):  # a report names the videos, and nothing else of them
+                    held = {needle for needle in held if needles.kinds[needle] != "video_id"}
+                if held and _is_our_page(file, path):
+                    self._remove([file.path])
+                    continue
+                note(file.path, held, "byte by byte")
+                if file.path not in decoded and _is_parquet(path):
+                    try:
+                        note(file.path, wanted.in_parquet(path), "decoded")
+                        decoded.add(file.path)
+                    except (pa.ArrowInvalid, OSError):
+                        pass  # cannot be read by anyone: its bytes were searched
             progress.report("search_files", 0, done=place + 1, total=len(files))
         return Search(
             looked_for=traces.counts(),
@@ -557,15 +558,6 @@ class _TakeDown:
             answers_read=num_answers,
             found=[Found(file=path, traces=needles.count(held), how=how) for path, (held, how) in found.items()],
         )
-
-    def _is_our_page(self, file: StoredFile) -> bool:
-        if file.path.startswith("pages/"):
-            return True
-        path = self._store.root / file.path
-        if ".html" not in path.name or not path.is_file():  # one that was being written has a longer name
-            return False
-        with path.open("rb") as page:
-            return OUR_PAGE in page.read(1 << 16)
 
 
 _KEYS = ("video_id", "track_id")
@@ -595,9 +587,13 @@ def _input_keys(stage: Stage[Any] | None, receipts: Mapping[str, Receipt]) -> li
     return keys
 
 
-def _video_id_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+def _is_our_page(file: StoredFile, path: Path) -> bool:
+    if file.path.startswith("pages/"):
+        return True
+    if ".html" not in file.path or not path.is_file():  # one that was being written has a longer name
+        return False
+    with path.open("rb") as page:
+        return OUR_PAGE in page.read(1 << 16)
 
 
 def _is_parquet(path: Path) -> bool:

@@ -325,7 +325,7 @@ class TestBeside:
         assert words(store) == []
 
     def test_the_journal(self, store: Store) -> None:
-        store.answers.write_bytes(b"not a database, but long enough to be looked at as one" * 100)
+        (store.root / "answers.sqlite").write_bytes(b"not a database, but long enough to be looked at as one" * 100)
         (told,) = words(store)
         assert told.startswith("answers.sqlite: expected the journal of answers")
         assert "move it away with its -wal and -shm" in told

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from pipeline.inspection.corpus import Corpus
-from pipeline.object_storage import RemoteStore, open_store
-from pipeline.store import StoreError
+from pipeline.store import Store, StoreError
 from pipeline.training.batches import ClipBatches
 from pipeline.training.clips import list_clips
 from pipeline.training.sampling import SamplingConfig, plan_sampling
@@ -49,7 +48,7 @@ def remote(address: str, local: Path) -> Iterator[str]:
 
 def test_a_corpus_in_a_bucket_reads_like_the_one_on_disk(local: Path, remote: str) -> None:
     here, there = Corpus(local), Corpus(remote)
-    assert isinstance(there.store, RemoteStore)
+    assert there.store.folder is None
     assert there.snapshot == here.snapshot
     assert there.descriptions().equals(here.descriptions())
     assert there.arrow("videos").equals(here.arrow("videos"))
@@ -85,7 +84,9 @@ def test_any_other_kind_of_place_is_read_through_fsspec(local: Path) -> None:
 
 
 def test_a_place_that_cannot_be_read_is_said_with_what_to_do(remote: str) -> None:
-    with pytest.raises(StoreError, match=r"no corpus at s3://faces/other\?.*copy a corpus folder there"):
-        open_store(remote.replace("some/corpus", "other"))
-    with pytest.raises(StoreError, match="cannot open strange://x: neither pyarrow .* nor fsspec .* knows this kind"):
-        open_store("strange://x")
+    with pytest.raises(
+        StoreError, match=r"no corpus at s3://faces/other\?.*run `facescribe build SOURCE --root s3://faces/other"
+    ):
+        Store.open(remote.replace("some/corpus", "other"))
+    with pytest.raises(StoreError, match="cannot open strange://x: neither this program nor fsspec .* knows this kind"):
+        Store.open("strange://x")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from pipeline import snapshot as snapshots
 from pipeline import store as storing
+from pipeline.files import LEFTOVER_S
 from pipeline.snapshot import SnapshotConflictError
-from pipeline.store import LEFTOVER_S, OWN_GROUP_BYTES, CorpusInUseError, Receipt, Store, StoreError
+from pipeline.store import OWN_GROUP_BYTES, CorpusInUseError, Receipt, Store, StoreError
 from schemas.rejects import REJECTS
 from schemas.table import SCHEMA_VERSION
 

@@ -69,7 +69,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     ]
     store.create_canaries(1, CANARY.rows(canaries))
     write_gallery(corpus, root / "gallery.html")
-    write_gallery(corpus, store.page("gallery.html"))
+    store.write_page("gallery.html", lambda page: write_gallery(corpus, page))
     store.write_training(3, json.dumps(corpus.files("crops")))
     killed = BuildConfig(tracks=TrackConfig(min_track_s=0.4))
     walk = open_walk(store, clips, asking_by_rule(killed))
@@ -164,7 +164,7 @@ def state(root: Path) -> dict[str, Any]:
         "snapshots": [
             snapshots.read(store, number).model_dump(exclude={"created_at"}) for number in store.snapshot_numbers()
         ],
-        "answers": sorted(AnswerJournal(store.answers).replies()),
+        "answers": sorted(AnswerJournal(store.root / "answers.sqlite").replies()),
         "num_denied": len(store.denied().hashes),
         "takedowns": store.takedown_numbers(),
     }

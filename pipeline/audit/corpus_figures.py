@@ -127,8 +127,8 @@ def _figures(corpus: Corpus) -> _Figures:
         return _counted(corpus)
     except duckdb.Error as error:
         raise AuditError(
-            f"snapshot {corpus.snapshot.number} of {corpus.store.root} was written by another version of this program "
-            f"({error}): read it with that version"
+            f"snapshot {corpus.snapshot.number} of {corpus.store.address} was written by another version of this "
+            f"program ({error}): read it with that version"
         ) from error
 
 

@@ -98,7 +98,7 @@ def audit(
     captions = captions_of(corpus) if "references" in only else {}
     kinds = {LABEL_FREE: False, LABEL_SHOWN: True}
     return AuditReport(
-        root=str(corpus.store.root),
+        root=corpus.store.address,
         snapshot=corpus.snapshot.number,
         created_at=corpus.snapshot.created_at,
         against=None if before is None else before.snapshot.number,
@@ -124,7 +124,7 @@ def truth_of(corpus: Corpus, truth: pa.Table) -> Truth:
     names = {v["video_id"]: name for v in videos if (name := PurePosixPath(v["path"]).name) in clips}
     if not names:
         raise AuditError(
-            f"none of the {len(videos)} videos in {corpus.store.root} has the file name of one of the {len(clips)} "
+            f"none of the {len(videos)} videos in {corpus.store.address} has the file name of one of the {len(clips)} "
             "clips of the truth: give the truth.parquet of the folder that the corpus was built from"
         )
     tracks = corpus.arrow("tracks", ["track_id", "video_id", "times_s", "boxes_xyxy"])

@@ -269,7 +269,7 @@ def snapshot_drift(before: Corpus, after: Corpus, found: Changes | None = None) 
     found = found or changes(before, after)
     rewritten = _rewritten(found)
     return SnapshotDrift(
-        root=str(after.store.root),
+        root=after.store.address,
         before=before.snapshot.number,
         after=after.snapshot.number,
         created_at=(before.snapshot.created_at, after.snapshot.created_at),

@@ -92,7 +92,7 @@ def _rows(
         rows: list[dict[str, Any]] = corpus.arrow(table, columns, of_tracks).to_pylist()
     except (KeyError, pa.ArrowException) as error:
         raise AuditError(
-            f"snapshot {corpus.snapshot.number} of {corpus.store.root}: its table {table} was written by another "
+            f"snapshot {corpus.snapshot.number} of {corpus.store.address}: its table {table} was written by another "
             f"version of this program ({error}): build the corpus anew, or read it with that version"
         ) from error
     return rows

@@ -126,7 +126,7 @@ class AnswerJournal:
 
     def put(self, key: str, reply: Reply, video_id: str) -> None:
         """Keep an answer; the first one that was kept under a key stays."""
-        row = [key, video_id, json.dumps(asdict(reply)), datetime.now(UTC).isoformat(timespec="milliseconds")]
+        row = [key, video_id, json.dumps(asdict(reply)), created_now()]
         with self._lock, self._troubles_told():
             self._rows.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
 
@@ -199,17 +199,35 @@ class AnswerJournal:
         return shutil.disk_usage(self.path.parent).free < 1 << 16
 
 
-@contextmanager
-def keeping(path: Path | None, revision: str, engine: str) -> Iterator[KeptAnswers | None]:
-    """The answers of one model under one engine in the journal at `path`, for `converse`; None keeps nothing.
+def created_now() -> str:
+    """The present time in UTC, as a row of the journal says it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def open_journal(answers: str | Path) -> AnswerJournal:
+    """The journal in a file, or that of a corpus in object storage, by its address.
 
     Raises:
         JournalError, OSError: as AnswerJournal.
+        StoreError: as SharedJournal.
     """
-    if path is None:
+    if "://" not in str(answers):
+        return AnswerJournal(Path(answers))
+    from pipeline.descriptions.shared_journal import SharedJournal
+
+    return SharedJournal(str(answers))
+
+
+@contextmanager
+def keeping(answers: str | Path | None, revision: str, engine: str) -> Iterator[KeptAnswers | None]:
+    """The answers of one model under one engine in a journal, for `converse`; None keeps nothing.
+
+    Raises as `open_journal`.
+    """
+    if answers is None:
         yield None
         return
-    with AnswerJournal(path) as journal:
+    with open_journal(answers) as journal:
         yield journal.of_model(revision, engine)
 
 

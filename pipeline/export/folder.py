@@ -22,8 +22,9 @@ class ExportError(ValueError):
 
 def refuse_folder(corpus: Corpus, folder: Path) -> None:
     """Raise ExportError unless the folder is new or empty, and outside of the corpus."""
-    if folder.resolve().is_relative_to(corpus.store.root.resolve()):
-        raise ExportError(f"{folder} lies in the corpus {corpus.store.root}: choose a folder outside of it")
+    root = corpus.store.folder
+    if root is not None and folder.resolve().is_relative_to(root.resolve()):
+        raise ExportError(f"{folder} lies in the corpus {root}: choose a folder outside of it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is not an empty folder: choose a new or an empty one")
 

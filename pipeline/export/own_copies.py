@@ -56,7 +56,7 @@ def find_own_copies(source: Path, videos: Mapping[str, Mapping[str, Any]], store
     if not source.exists():
         raise SourceError(f"no such file or folder: {source}")
     folder = source if source.is_dir() else source.parent
-    names = sorted(_clips_under(source, store.root) if source.is_dir() else [source.name])
+    names = sorted(_clips_under(source, store.folder) if source.is_dir() else [source.name])
     memory = store.read_memory(source)
     remembered: dict[str, tuple[int, int, str]] = {}
     denied = store.denied()
@@ -92,9 +92,9 @@ def find_own_copies(source: Path, videos: Mapping[str, Mapping[str, Any]], store
     )
 
 
-def _clips_under(folder: Path, leave_out: Path) -> Iterator[str]:
+def _clips_under(folder: Path, leave_out: Path | None) -> Iterator[str]:
     """Names below the folder of every file, and of every folder that holds nothing but pictures instead of these."""
-    root = leave_out.resolve()
+    root = leave_out.resolve() if leave_out is not None else None
     for parent, folders, names in os.walk(folder):  # follows no symbolic link to a folder, so no loop
         folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name).resolve() != root]
         shown = [name for name in names if not name.startswith(".") and name.lower() not in LEFT_BY_SYSTEMS]

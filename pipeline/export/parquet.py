@@ -54,7 +54,8 @@ def _copy(corpus: Corpus, folder: Path, tables: Sequence[str]) -> None:
     for number, (name, receipt) in enumerate(wanted):
         target = folder / name / f"{receipt.stage}-{receipt.bucket:04d}.parquet"
         target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(corpus.store.path(receipt.files[name]), target)
+        with corpus.store.fetched(receipt.files[name].path) as file:
+            shutil.copyfile(file, target)
         progress.report("export", 0, done=number + 1, total=len(wanted))
 
 

@@ -55,7 +55,7 @@ def rebuild(exported: ReadExport, source: Path, store: Store, resources: Resourc
     how = (resources or Resources()).model_copy(update={"source": copies.folder})
     num_computed = {stage.name: _run(walk, stage, exported, how) for stage in WALK}
     committed = _commit(walk, exported)
-    corpus = Corpus(store.root, committed.number)
+    corpus = Corpus(store.given, committed.number)
     here = set(copies.sources["video_id"].to_pylist())
     pairs = _pairs(walk, exported, None)
     return RebuildReport(
@@ -87,7 +87,7 @@ def _refuse_another_corpus(exported: ReadExport, store: Store) -> None:
         return
     made = newest.made_with.get(REFINE_DESCRIPTIONS.name, {}).get("files", {})
     if made.get(FROM_EXPORT) != exported.fingerprint:
-        raise RebuildError(f"{store.root} holds another corpus: choose a new or empty folder as --root")
+        raise RebuildError(f"{store.address} holds another corpus: choose a new or empty folder as --root")
 
 
 def _run(walk: Walk, stage: Stage[Any], exported: ReadExport, resources: Resources) -> int:

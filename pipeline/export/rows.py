@@ -126,7 +126,7 @@ def _boxes(wanted: bool) -> list[str]:
 def clips_of(corpus: Corpus, bucket: int) -> Iterator[Mapping[str, Any]]:
     """Every training clip of a bucket, cells as they lie, one at a time."""
     for file in corpus.of_buckets({bucket}).snapshot.files("motion"):
-        with pq.ParquetFile(corpus.store.path(file)) as parquet:
+        with pq.ParquetFile(corpus.store.source(file)) as parquet:
             for batch in parquet.iter_batches(batch_size=1):
                 yield from batch.to_pylist()
 

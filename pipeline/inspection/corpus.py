@@ -19,7 +19,7 @@ from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.inspection import accessor as _accessor  # noqa: F401  # puts `facescribe` on dataframes
 from pipeline.inspection import frames_sql
 from pipeline.inspection.frames import CorpusFrame, frame_of, remembering
-from pipeline.object_storage import RemoteStore, open_store
+from pipeline.store import Store
 from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS
 from schemas.corpus import TABLES
 from schemas.motion import MOTION
@@ -53,7 +53,7 @@ HEAVY_TEXT_COLUMNS = ("asked", "evidence")
 class Corpus:
     """A corpus folder, read at one snapshot (by default the newest at the time of opening).
 
-    A URI such as `s3://bucket/corpus` opens one in object storage, see pipeline/object_storage.py.
+    A URI such as `s3://bucket/corpus` opens one in object storage, see docs/object-storage.md.
 
     Example:
         corpus = Corpus("data/corpus")
@@ -66,7 +66,7 @@ class Corpus:
 
     def __init__(self, root: str | Path, snapshot: int | None = None) -> None:
         self.place = str(root)
-        self.store = open_store(root)
+        self.store = Store.open(root)
         found = snapshots.newest(self.store) if snapshot is None else snapshots.read(self.store, snapshot)
         if found is None:
             raise KeyError(f"{root} holds no snapshot yet: a build that ends writes the first one")
@@ -111,7 +111,7 @@ class Corpus:
         empty = _table(table).empty().select(names)
         bucket = self.store.bucket_of(video_id)
         files = [r.files[table] for r in self.snapshot.receipts if r.bucket == bucket and table in r.files]
-        parts = [pq.read_table(self.store.path(f), columns=names, filters=filters, partitioning=None) for f in files]
+        parts = [pq.read_table(self.store.source(f), columns=names, filters=filters, partitioning=None) for f in files]
         rows = pa.concat_tables([empty, *(part.select(names).cast(empty.schema) for part in parts)])
         return rows.sort_by([(name, "ascending") for name in key]).select(list(columns))
 
@@ -148,7 +148,7 @@ class Corpus:
         """
         from pipeline.audit.changes import frame_of_changes
 
-        return frame_of_changes(Corpus(self.store.root, other), self)
+        return frame_of_changes(Corpus(self.place, other), self)
 
     def videos(self) -> CorpusFrame:
         """One row per source video: path, duration_s, num_frames, codec, what people say of it (label, split, …)."""
@@ -371,7 +371,7 @@ class Corpus:
             connection.register(f"_empty_{name}", table.empty())
             if not self.files(name):
                 connection.execute(f"create view {name} as select * from _empty_{name}")
-            elif isinstance(self.store, RemoteStore):
+            elif self.store.folder is None:
                 connection.register(f"_stored_{name}", self.store.dataset(self.snapshot.files(name), table.schema))
                 connection.execute(f"create view {name} as select * from _stored_{name}")
             else:

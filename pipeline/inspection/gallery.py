@@ -151,7 +151,7 @@ def _page_facts(
     statuses = Counter(_statuses(corpus))
     statuses["none"] = total - statuses.total()
     return {
-        "name": corpus.store.root.resolve().name,
+        "name": corpus.store.name,
         "snapshot": snapshot,
         "counts": snapshot.counts,
         "status_names": STATUSES_SHOWN,

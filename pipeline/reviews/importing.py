@@ -91,7 +91,7 @@ def import_reviews(
     with store.turn("an import of reviews", wait_s=WAIT_S, on_wait=on_wait), store.in_use():
         newest = snapshots.newest(store)
         if newest is None:
-            raise NothingToReviewError(f"{store.root} holds no snapshot yet: there is no text that was judged")
+            raise NothingToReviewError(f"{store.address} holds no snapshot yet: there is no text that was judged")
         return _Import(store, newest, labels_hidden, now or datetime.now(UTC)).run(records)
 
 

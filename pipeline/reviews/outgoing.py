@@ -102,7 +102,7 @@ def texts_to_review(
     texts = [_outgoing(newest[track_id], drafts.get(track_id)) for track_id in order]
     return texts, Outgoing(
         format=format,
-        corpus=corpus.store.root.resolve().name,
+        corpus=corpus.store.name,
         snapshot=corpus.snapshot.number,
         exported_at=now(),
         num_texts=len(texts),

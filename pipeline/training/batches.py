@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.object_storage import open_input, open_store
+from pipeline.store import Store
 from pipeline.training.cells import CellFile
 from pipeline.training.manifest import TrainingError
 from pipeline.training.sampling import SamplingPlan, global_batches, rank_slice
@@ -100,7 +100,7 @@ class ClipReader:
         if not 1 <= frame_px <= 1024:
             raise ValueError(f"frame_px is {frame_px}, expected 1 to 1024; stored are {CROP_PX}")
         self.clips, self.frame_px = clips, frame_px
-        self._store = open_store(clips.corpus)
+        self._store = Store.open(clips.corpus)
         self._files: dict[str, CellFile] = {}
         self._lock = threading.Lock()
         self._places = clips.table.select(["file", "row_group", "row"]).to_pydict()
@@ -188,7 +188,7 @@ class ClipReader:
         with self._lock:
             if path not in self._files:
                 try:
-                    source = open_input(self._store, path)
+                    source = self._store.open_input(path)
                 except FileNotFoundError:
                     raise TrainingError(
                         f"{self.clips.corpus} lacks {path} of snapshot {self.clips.snapshot}: videos were taken down "

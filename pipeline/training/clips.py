@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from pipeline.descriptions.label_policy import refuse_seen_labels
 from pipeline.inspection.corpus import Corpus
-from pipeline.object_storage import open_input
 from pipeline.reviews.standing import rejected_texts
 from pipeline.stage import content_hash
 from pipeline.training.manifest import TrainingError
@@ -120,7 +119,7 @@ def _placed(corpus: Corpus) -> Iterator[dict[str, Any]]:
     """Every clip, with the row group and row that it lies in."""
     for file in corpus.snapshot.files(MOTION.name):
         try:
-            source = open_input(corpus.store, file.path)
+            source = corpus.store.open_input(file.path, file.bytes)
         except FileNotFoundError:
             raise TrainingError(
                 f"{corpus.place} lacks {file.path} of snapshot {corpus.snapshot.number}: videos were taken down or old "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.files import StorageRefusedError
 from pipeline.store import Store
 from pipeline.training.checkpoint import remove_leftovers
 from pipeline.training.clips import ClipList, list_clips
@@ -74,9 +75,8 @@ def fit(
                 found = list_clips(corpus, snapshot=wanted) if ranks.is_first else None
             number = ranks.from_first([found.snapshot if found is not None else 0])[0]
             clips = found or list_clips(corpus, snapshot=number)
-        if "://" not in clips.corpus:
-            with suppress(PermissionError):  # a corpus that may only be read is deleted from by nobody
-                stack.enter_context(Store.open(Path(clips.corpus)).in_use())
+        with suppress(PermissionError, StorageRefusedError):  # a corpus that may only be read is deleted from by nobody
+            stack.enter_context(Store.open(clips.corpus).in_use())
         with _together(ranks):
             training = Training(folder, begun, config, resources, ranks, clips, split)
         with training:

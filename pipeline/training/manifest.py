@@ -7,7 +7,6 @@ give a label away outside of `train`, a person or film on both sides of a split.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -42,7 +41,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     snapshot: int
-    root: Path
+    root: str
     files: dict[str, list[ShardFile]]
     clips: list[ClipCount]
 
@@ -57,7 +56,7 @@ class Manifest(BaseModel):
         return sum(count.num_without_text for count in self.clips)
 
 
-def write_manifest(corpus: Corpus) -> tuple[Manifest, Path]:
+def write_manifest(corpus: Corpus) -> tuple[Manifest, str]:
     """Look through a snapshot and store its manifest; the manifest, and where it lies. Reads every byte of it once.
 
     Raises:
@@ -81,7 +80,7 @@ def write_manifest(corpus: Corpus) -> tuple[Manifest, Path]:
         without_text[place[clip["video_id"]]] += clip["track_id"] not in described
     manifest = Manifest(
         snapshot=corpus.snapshot.number,
-        root=corpus.store.root.resolve(),
+        root=corpus.store.key if corpus.store.folder else corpus.place,
         files={name: corpus.snapshot.files(name) for name in TABLES_READ},
         clips=[
             ClipCount(split=split, label=label, num_clips=count, num_without_text=without_text[split, label])

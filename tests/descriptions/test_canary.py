@@ -94,7 +94,7 @@ def test_no_answer_is_taken_from_the_journal_or_put_into_it(store: Store, ask: A
     ask(answers=store.answers)
     ask(answers=store.answers)
     assert len(answers.requests) == 4
-    assert not store.answers.exists()
+    assert not store.has_answers()
 
 
 def test_another_answer_of_the_same_model_is_noise_and_of_another_is_the_model(

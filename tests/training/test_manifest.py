@@ -23,7 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
 
 def test_the_manifest_says_which_files_and_how_many_clips_of_which_split(built: Path) -> None:
     manifest, path = write_manifest(Corpus(built))
-    assert Manifest.model_validate_json(path.read_bytes()) == manifest
+    assert Manifest.model_validate_json(Path(path).read_bytes()) == manifest
     counts = {(count.split, count.label): (count.num_clips, count.num_without_text) for count in manifest.clips}
     assert counts == {("train", "happiness"): (1, 0), ("test", None): (1, 0)}
     assert (manifest.snapshot, manifest.num_clips, manifest.num_without_text) == (1, 2, 0)
