@@ -28,6 +28,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED
 
+from pipeline.files import absolute, files_at
 from pipeline.inspection.corpus import Corpus
 from pipeline.plan import COMPARED, PLANNED, Plan, StageReport, compare, compared_rows, planned_rows
 from pipeline.progress import listening
@@ -48,26 +49,26 @@ def is_watched() -> bool:
     return bool(PREFECT_API_URL.value()) and PREFECT_LOGGING_TO_API_ENABLED.value()
 
 
-def corpus_name(root: Path) -> str:
-    """A corpus in keys of artifacts and ids of resources: the same for every run on this folder, and on no other."""
-    place = root.resolve()
-    readable = re.sub(r"[^a-z0-9]+", "-", place.name.lower()).strip("-") or "corpus"
-    return f"{readable}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+def corpus_name(root: str | Path) -> str:
+    """A corpus in keys of artifacts and ids of resources: the same for every run on it, and on no other."""
+    place = files_at(root).key
+    readable = re.sub(r"[^a-z0-9]+", "-", place.rpartition("/")[2].lower()).strip("-") or "corpus"
+    return f"{readable}-{hashlib.sha256(place.encode()).hexdigest()[:6]}"
 
 
-def publish_table(root: Path, what: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+def publish_table(root: str | Path, what: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """Show rows as the newest version of this corpus' table of `what`."""
     if is_watched():
         create_table_artifact([dict(row) for row in rows], key=f"{corpus_name(root)}-{what}", description=description)
 
 
-def publish_text(root: Path, what: str, markdown: str, description: str) -> None:
+def publish_text(root: str | Path, what: str, markdown: str, description: str) -> None:
     """Show Markdown as the newest version of this corpus' `what`."""
     if is_watched():
         create_markdown_artifact(markdown, key=f"{corpus_name(root)}-{what}", description=description)
 
 
-def publish_of_run(root: Path, what: str, markdown: str, flow_run_id: UUID) -> None:
+def publish_of_run(root: str | Path, what: str, markdown: str, flow_run_id: UUID) -> None:
     """The same for a run that may be over: its hooks run outside of it, after a crash in the worker's process."""
     if not is_watched():
         return
@@ -77,20 +78,20 @@ def publish_of_run(root: Path, what: str, markdown: str, flow_run_id: UUID) -> N
         )
 
 
-def publish_plan(root: Path, plan: Plan) -> None:
+def publish_plan(root: str | Path, plan: Plan) -> None:
     """Show what a run is about to do."""
     columns = [name or "certainty" for name in PLANNED]
     rows = [dict(zip(columns, row, strict=True)) for row in planned_rows(plan)]
     publish_table(root, "plan", rows, " ".join([plan.summary(), *plan.notes]))
 
 
-def publish_done(root: Path, plan: Plan, done: Mapping[str, StageReport]) -> None:
+def publish_done(root: str | Path, plan: Plan, done: Mapping[str, StageReport]) -> None:
     """Show what a run was planned to do beside what it did."""
     rows = [dict(zip(COMPARED, row, strict=True)) for row in compared_rows(compare(plan, done))]
     publish_table(root, "planned-and-done", rows, "what was planned, and what was done")
 
 
-def publish_counts(root: Path, before: Snapshot | None, after: Corpus) -> None:
+def publish_counts(root: str | Path, before: Snapshot | None, after: Corpus) -> None:
     """Show what the corpus holds beside what it held, and what was refused."""
     now, was = after.snapshot, before.counts if before else {}
     rows = [{"table": name, "before": was.get(name, 0), "now": count} for name, count in now.counts.items()]
@@ -103,7 +104,7 @@ def publish_counts(root: Path, before: Snapshot | None, after: Corpus) -> None:
     publish_table(root, "rejects", listed, f"units that snapshot {now.number} has no rows for, and why")
 
 
-def emit_commit(root: Path, snapshot: Snapshot) -> None:
+def emit_commit(root: str | Path, snapshot: Snapshot) -> None:
     """Tell that a snapshot is new. `facescribe.is_described`: whether no text waits for a language-model server."""
     is_described = not snapshot.rejects.get("server_unavailable")
     labels = {"facescribe.is_described": str(is_described).lower()}
@@ -111,20 +112,20 @@ def emit_commit(root: Path, snapshot: Snapshot) -> None:
     emit(SNAPSHOT_COMMITTED, root, labels, {"number": snapshot.number, "num_waiting": waiting})
 
 
-def emit(event: str, root: Path, labels: Mapping[str, str], payload: Mapping[str, Any]) -> None:
+def emit(event: str, root: str | Path, labels: Mapping[str, str], payload: Mapping[str, Any]) -> None:
     """Tell the server's automations what happened to a corpus. Triggers match labels, and hand on the payload."""
     if not is_watched():
         return
     resource = {
         "prefect.resource.id": f"facescribe.corpus.{corpus_name(root)}",
-        "prefect.resource.name": str(root.resolve()),
+        "prefect.resource.name": absolute(root),
         **labels,
     }
-    emit_event(event, resource=resource, payload={"root": str(root.resolve()), **payload})
+    emit_event(event, resource=resource, payload={"root": absolute(root), **payload})
 
 
 @contextmanager
-def live_progress(root: Path, stages: Sequence[str]) -> Iterator[bool]:
+def live_progress(root: str | Path, stages: Sequence[str]) -> Iterator[bool]:
     """Show how far a run is while the context is open: the mean over its stages, and the units of each in words.
 
     A run within a run adds to what is shown of the outer one. Gives whether this run is one that publishes: it is
@@ -184,9 +185,11 @@ class _Progress:
                 stage: tuple(sum(counts) for counts in zip(*shards.values(), strict=True))
                 for stage, shards in self._shards.items()
             }
+            shards = {stage: len(self._shards[stage]) for stage in self._stages if stage in sums}
         begun = [position for position, stage in enumerate(self._stages) if stage in sums]
         shares = [
-            (sums[stage][0] / sums[stage][1] if sums[stage][1] else 1.0)
+            # A bucket goes through the stages by itself, so that a late stage has seen few of them for a time.
+            (sums[stage][0] / sums[stage][1] if sums[stage][1] else 1.0) * shards[stage] / max(shards.values())
             if stage in sums
             else float(position < begun[-1])
             for position, stage in enumerate(self._stages if begun else ())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.building import DEFAULT_ROOT, Root
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -19,9 +21,7 @@ FAILED = 1
 
 
 def audit(
-    root: Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")] = Path(
-        "data/corpus"
-    ),
+    root: Root = DEFAULT_ROOT,
     truth: Annotated[
         Path | None, typer.Option(help="truth.parquet of rendered clips: also hold the texts against what was drawn.")
     ] = None,

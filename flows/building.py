@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from pipeline.stage import Resources
     from pipeline.walk import BuildConfig
 
-DEFAULT_ROOT = Path("data/corpus")
+DEFAULT_ROOT = "data/corpus"
 
-Root = Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")]
+Root = Annotated[
+    str,
+    typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus: a folder, or a URI such as s3://bucket/corpus."),
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -267,7 +270,12 @@ def _stop_after_what_is_under_way(number: int, frame: object) -> None:
 
 
 def run_flow(
-    source: Path | str, root: Path, what: BuildConfig, how: Resources, buckets: int, annotations: Path | None = None
+    source: Path | str,
+    root: str | Path,
+    what: BuildConfig,
+    how: Resources,
+    buckets: int,
+    annotations: Path | None = None,
 ) -> BuildReport:
     """Run `build_corpus` on this machine, against the user's Prefect API or one that lives as long as the run."""
     from pipeline.descriptions.embedded import embedded_language_model

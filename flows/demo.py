@@ -87,7 +87,7 @@ def main() -> None:
     from flows.looking import gallery
     from flows.showing import show
 
-    videos, root = demo_folder(Path("data/demo/videos")), Path("data/demo/corpus")
+    videos, root = demo_folder(Path("data/demo/videos")), "data/demo/corpus"
     build(str(videos), root)
     show("descriptions", root)
     show("rejects", root)

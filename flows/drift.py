@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.building import DEFAULT_ROOT, Root
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,9 +27,7 @@ ROWS = {".csv", ".parquet"}
 def drift(
     before: Annotated[int | None, typer.Argument(help="A snapshot; by default the parent of AFTER.")] = None,
     after: Annotated[int | None, typer.Argument(help="A later one; by default the newest.")] = None,
-    root: Annotated[Path, typer.Option("--root", envvar="FACESCRIBE_ROOT", help="The corpus folder.")] = Path(
-        "data/corpus"
-    ),
+    root: Root = DEFAULT_ROOT,
     html: Annotated[Path | None, typer.Option(help="Write the report here as one page.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
     rows: Annotated[Path | None, typer.Option(help="Write each row that is not the same: a .csv or .parquet.")] = None,
@@ -73,7 +73,7 @@ def drift(
         raise SystemExit(FAILED)
 
 
-def _opened(root: Path, before: int | None, after: int | None) -> tuple[Corpus, Corpus]:
+def _opened(root: str, before: int | None, after: int | None) -> tuple[Corpus, Corpus]:
     from pipeline.inspection.corpus import Corpus
 
     newer = Corpus(root, after)

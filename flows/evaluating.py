@@ -142,7 +142,7 @@ def crossval(
     ] = None,
     protocol: Protocol = None,
     fold: Fold = "all",
-    root: Corpus = str(DEFAULT_ROOT),
+    root: Corpus = DEFAULT_ROOT,
     config: Config = None,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between; each fold is trained with each.")] = "0",
     by: By = None,
@@ -239,7 +239,7 @@ def cross_validate(
 
 def ablate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs: a new one, or one to go on with.")],
-    root: Corpus = str(DEFAULT_ROOT),
+    root: Corpus = DEFAULT_ROOT,
     arms: Annotated[str | None, typer.Option(help="Names with commas between; by default all of them.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between; three or more, to be believed.")] = "0,1,2",
     reference: Annotated[str, typer.Option(help="The arm that the others are compared with.")] = "balanced",

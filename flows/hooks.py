@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -38,7 +37,7 @@ def tell_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
 
 
 def _tell(flow_run: FlowRun, state: State[Any], how: str, what_to_do: str) -> None:
-    root = Path(flow_run.parameters["root"])
+    root = str(flow_run.parameters["root"])
     words = f"# The night {how}\n\n{state.message or 'no message'}\n\n{what_to_do}"
     publish_of_run(root, "night", words, flow_run.id)
     emit(NIGHT_FAILED, root, {"facescribe.ended": how}, {"flow_run": str(flow_run.id), "message": state.message})

@@ -158,15 +158,15 @@ def takedown(
         raise typer.BadParameter("give at least one VIDEO_ID or path, or --list", param_hint="VIDEOS")
     found = {} if left else find_videos(store, names)  # what was broken off may have removed what a path meant
     if not yes:
-        _ask(store.root, found or {name: [] for name in [*names, *left]})
+        _ask(store.address, found or {name: [] for name in [*names, *left]})
     with progress_bars():
         report = take_down(store, names)
-    print(report.model_dump_json(indent=1)) if json else _print_takedown(store.root, report)
+    print(report.model_dump_json(indent=1)) if json else _print_takedown(store.address, report)
     if not report.is_clean:
         raise SystemExit(FAILED)
 
 
-def _ask(root: Path, found: dict[str, list[str]]) -> None:
+def _ask(root: str, found: dict[str, list[str]]) -> None:
     if not sys.stdin.isatty():
         fail("taking down cannot be undone: with no terminal to ask at, say --yes", WRONG_USAGE)
     for name, ids in found.items():
@@ -174,7 +174,7 @@ def _ask(root: Path, found: dict[str, list[str]]) -> None:
     typer.confirm(f"Take these {len(found)} videos out of {root} for good? This cannot be undone", abort=True)
 
 
-def _print_takedown(root: Path, report: TakedownReport) -> None:
+def _print_takedown(root: str, report: TakedownReport) -> None:
     from flows.console import console
 
     def say(line: str) -> None:
@@ -193,9 +193,9 @@ def _print_takedown(root: Path, report: TakedownReport) -> None:
     )
     for found in search.found:
         told = ", ".join(f"{count} {kind}" for kind, count in found.traces.items())
-        say(f"STILL HOLDS A TRACE: {root / found.file} ({told}; {found.how})")
+        say(f"STILL HOLDS A TRACE: {root}/{found.file} ({told}; {found.how})")
     if search.found:
         say("facescribe did not write these: delete them or move them out of the root, then the same command again")
     else:
         say("found: nothing")
-    say(f"report: {root / f'takedowns/{report.number:06d}.json'}")
+    say(f"report: {root}/takedowns/{report.number:06d}.json")

@@ -13,7 +13,7 @@ from flows.building import DEFAULT_ROOT, Root
 def gallery(
     root: Root = DEFAULT_ROOT,
     output: Annotated[
-        Path | None, typer.Option(help="Where the page goes; by default gallery.html in the root.")
+        Path | None, typer.Option(help="Where the page goes; by default gallery.html in the root, or here for a URI.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most tracks on the page; by default all.")] = None,
     tracks: Annotated[
@@ -40,11 +40,10 @@ def gallery(
     from pipeline.inspection.gallery_rows import ChoiceError, read_track_ids
 
     try:
+        default = Path("gallery.html") if "://" in root else Path(root, "gallery.html")
         chosen = read_track_ids(tracks) if tracks is not None else None
         with progress_bars():
-            path = write_gallery(
-                Corpus(root, snapshot), output or root / "gallery.html", limit=limit, tracks=chosen, where=where
-            )
+            path = write_gallery(Corpus(root, snapshot), output or default, limit=limit, tracks=chosen, where=where)
     except ChoiceError as error:
         raise typer.BadParameter(str(error)) from error
     console.print(f"gallery: {path.resolve()}", highlight=False, soft_wrap=True)

@@ -77,7 +77,7 @@ class NightReport(BaseModel):
 )
 def nightly(
     source: Path | str,
-    root: Path,
+    root: str | Path,
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
     annotations: Path | None = None,
@@ -99,7 +99,7 @@ def nightly(
     Args:
         source: Folder of videos, searched whole, or one video; a data set by its own annotation, such as
             `dfew:/data/DFEW`; or a table that lists videos, such as `manifest:list.csv`.
-        root: The corpus folder; made if it does not exist.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus; made if it does not exist.
         config: What to compute. A changed field recomputes what it touches and nothing else.
         resources: How to compute it. Without a server address the embedded language model is started and stopped.
         annotations: CSV or Parquet file of the videos' labels, votes, splits, folds, groups, captions, licences and
@@ -168,7 +168,7 @@ def refuse_to_shrink(plan: Plan, max_removed_share: float) -> None:
 
 def _passes(
     source: Path | str,
-    root: Path,
+    root: str | Path,
     config: BuildConfig,
     resources: Resources,
     annotations: Path | None,
@@ -235,7 +235,7 @@ def _answers(server: str, model: str, api_key: str | None) -> bool:
     return False
 
 
-def publish_passes(root: Path, passes: list[BuildReport]) -> None:
+def publish_passes(root: str | Path, passes: list[BuildReport]) -> None:
     """Show what each pass did."""
     rows = [
         {
@@ -267,7 +267,7 @@ def together(passes: list[BuildReport]) -> Mapping[str, StageReport]:
     }
 
 
-def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bool) -> dict[str, str]:
+def _pages(root: str | Path, before: Snapshot | None, corpus: Corpus, make_gallery: bool) -> dict[str, str]:
     pages: dict[str, str] = {}
     if make_gallery:
         pages["gallery"] = corpus.store.write_page(
@@ -286,7 +286,7 @@ def _pages(root: Path, before: Snapshot | None, corpus: Corpus, make_gallery: bo
     return pages
 
 
-def _publish(root: Path, report: NightReport, pages_url: str | None) -> None:
+def _publish(root: str | Path, report: NightReport, pages_url: str | None) -> None:
     lines = [f"# Night of snapshot {report.snapshot}", "", report.summary(), ""]
     lines += [f"- {words}" for words in (report.canaries.in_words() if report.canaries else [])]
     lines += [f"- {warning}" for one in report.passes[-1:] for warning in one.warnings]

@@ -60,7 +60,7 @@ def overview(
         )
 
 
-def _earlier(root: Path, corpus: Corpus, against: int | None) -> Corpus | None:
+def _earlier(root: str, corpus: Corpus, against: int | None) -> Corpus | None:
     from pipeline.inspection.corpus import Corpus
 
     number = corpus.snapshot.number

@@ -41,6 +41,7 @@ def rebuild(
     from flows.console import progress_bars
     from pipeline.export.reading import RebuildError, read_export
     from pipeline.export.rebuild import rebuild as make_again
+    from pipeline.files import absolute
     from pipeline.stage import Resources
     from pipeline.store import Store
     from pipeline.videos.datasets.registry import parse_source
@@ -50,7 +51,7 @@ def rebuild(
         raise typer.BadParameter(f"no such file or folder: {folder}", param_hint="--source")
     with progress_bars():
         exported = read_export(export)
-        if root.resolve().is_relative_to(export.resolve()):
+        if Path(absolute(root)).is_relative_to(export.resolve()):
             raise RebuildError(f"{root} lies in the export: choose a --root outside of it")
         store = Store.open_or_create(root, exported.record.num_buckets)
         who, tell = f"rebuild (process {os.getpid()})", lambda words: print(f"facescribe: {words}", file=sys.stderr)

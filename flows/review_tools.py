@@ -20,12 +20,12 @@ TOOLS = ("label-studio", "argilla")
 class Given:
     """What the command line says of files of reviews."""
 
-    root: Path
+    root: str
     time_map: Path | None
     reviewers: dict[str, str]
 
     @classmethod
-    def of(cls, format: str, root: Path, time_map: Path | None, reviewers: list[str]) -> Given:
+    def of(cls, format: str, root: str, time_map: Path | None, reviewers: list[str]) -> Given:
         """Checked. Raises typer.BadParameter for what the format does not have, or needs."""
         if (format == "label-studio") != (time_map is not None):
             why = (

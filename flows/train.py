@@ -32,7 +32,7 @@ def train(
         typer.Option(
             "--root", envvar="FACESCRIBE_ROOT", help="The corpus folder, or a URI such as s3://bucket/corpus."
         ),
-    ] = str(DEFAULT_ROOT),
+    ] = DEFAULT_ROOT,
     config: Annotated[Path | None, typer.Option(help="A train.toml: what to learn, section by section.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the config's.")] = None,
     snapshot: Annotated[int | None, typer.Option(help="The snapshot to train from; by default the newest.")] = None,

@@ -15,14 +15,14 @@ from pipeline.training.manifest import Manifest, write_manifest
 
 
 @flow(name="prepare-training")
-def prepare_training(root: Path, snapshot: int | None = None) -> Manifest:
+def prepare_training(root: str | Path, snapshot: int | None = None) -> Manifest:
     """Check that a snapshot may be trained on, and write what a training from it reads to `training/` in its corpus.
 
     It fails where the snapshot is not whole, where a text gives a label away outside of the split `train`, and where a
     group is on both sides of a split.
 
     Args:
-        root: The corpus folder.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus.
         snapshot: The snapshot to train on; by default the newest.
     """
     return _prepare(root, snapshot)
@@ -39,7 +39,7 @@ class Trained(BaseModel):
 
 @flow(name="train")
 def train(
-    root: Path,
+    root: str | Path,
     runs: Path,
     snapshot: int | None = None,
     config: TrainConfig = TrainConfig(),
@@ -51,7 +51,7 @@ def train(
     on with one that was broken off, and does nothing if that is over.
 
     Args:
-        root: The corpus folder.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus.
         runs: The folder of the runs.
         snapshot: The snapshot to train on; by default the newest.
         config: What to learn.
@@ -69,7 +69,7 @@ def train(
     return Trained(run=folder, snapshot=facts.snapshot, epochs=facts.epochs_done, validation=facts.validation)
 
 
-def _prepare(root: Path, snapshot: int | None) -> Manifest:
+def _prepare(root: str | Path, snapshot: int | None) -> Manifest:
     with Store.open(root).in_use():  # nothing is deleted meanwhile
         corpus = Corpus(root, snapshot)
         manifest, path = write_manifest(corpus)

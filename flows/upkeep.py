@@ -25,7 +25,7 @@ from pipeline.walk import WALK, BuildConfig
 @flow(name="backfill")
 def backfill(
     source: Path | str,
-    root: Path,
+    root: str | Path,
     stage: Literal[tuple(stage.name for stage in WALK)],  # type: ignore[valid-type]
     query: str | None = None,
     config: BuildConfig = BuildConfig(),
@@ -38,7 +38,7 @@ def backfill(
 
     Args:
         source: The source that the corpus is built from.
-        root: The corpus folder.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus.
         stage: The stage whose units are computed anew.
         query: SQL over the corpus' tables that gives a column unit_id, track_id or video_id, such as
             `select unit_id from rejects where reason = 'server_unavailable'`. Without it, every unit of the stage.
@@ -67,14 +67,14 @@ class TraceLeftError(RuntimeError):
 
 
 @flow(name="take-down")
-def take_down(root: Path, list_file: Path | None = None, videos: list[str] | None = None) -> TakenDown:
+def take_down(root: str | Path, list_file: Path | None = None, videos: list[str] | None = None) -> TakenDown:
     """Remove videos from a corpus for good, with everything that was made from them.
 
     Prefect's server keeps the parameters of a run. Give the videos in a file, and delete it afterwards: then no id of
     them is in the server's database.
 
     Args:
-        root: The corpus folder.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus.
         list_file: Text file on the worker's machine with one id or path a line. Ids are not seen by the server.
         videos: Ids or paths below the source. They stay in the server's database with this run until it is deleted.
     """
@@ -100,11 +100,11 @@ def take_down(root: Path, list_file: Path | None = None, videos: list[str] | Non
 
 
 @flow(name="collect-garbage")
-def collect_garbage(root: Path, rule: Retention = Retention(), delete: bool = False) -> Garbage:
+def collect_garbage(root: str | Path, rule: Retention = Retention(), delete: bool = False) -> Garbage:
     """Find old snapshots and shards that nothing needs any more, and delete them if `delete` is on.
 
     Args:
-        root: The corpus folder.
+        root: The corpus: a folder, or a URI such as s3://bucket/corpus.
         rule: Which snapshots stay.
         delete: Really delete. Off: only say what would be.
     """

@@ -140,6 +140,11 @@ def files_at(root: str | Path) -> Files:
     return files_of(str(root))
 
 
+def absolute(root: str | Path) -> str:
+    """The address by which the same place is found from any folder."""
+    return str(root) if "://" in str(root) else str(Path(root).resolve())
+
+
 class Folder:
     """A folder on a disk of this machine, or on one that several share."""
 
