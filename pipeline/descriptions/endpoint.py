@@ -24,7 +24,7 @@ MOST_BYTES_OF_ANSWER = 4 << 20
 TRANSIENT_STATUS = {408, 409, 425, 429}
 """Refusals that are over after a while, beside every 5xx."""
 
-OVERLOAD_STATUS = {429, 503, 529}
+TOO_MUCH_STATUS = {429, 503, 529}
 """Those that say that it is too much at a time."""
 
 SETUP_STATUS = {401, 403, 404}
@@ -68,11 +68,17 @@ class AttemptFailed(Exception):
         *,
         is_reached: bool = True,
         is_setup: bool = False,
-        is_overload: bool = False,
+        is_too_late: bool = False,
+        is_too_much: bool = False,
         retry_after_s: float = 0.0,
     ) -> None:
         super().__init__(words)
-        self.is_reached, self.is_setup, self.is_overload = is_reached, is_setup, is_overload
+        self.is_reached, self.is_setup, self.is_too_late, self.is_too_much = (
+            is_reached,
+            is_setup,
+            is_too_late,
+            is_too_much,
+        )
         self.retry_after_s = retry_after_s
 
 
@@ -96,7 +102,7 @@ class Endpoint:
             async with asyncio.timeout(timeout_s):
                 return await self._post(body)
         except TimeoutError:
-            raise AttemptFailed(f"no answer within {timeout_s:g} s", is_overload=True) from None
+            raise AttemptFailed(f"no answer within {timeout_s:g} s", is_too_late=True) from None
 
     async def trouble(self) -> str | None:
         """Why the server is not well, by its own health check; None if it is, or has no such check and answers."""
@@ -143,7 +149,7 @@ class Endpoint:
         if status < 400 or status in SETUP_STATUS:  # below 400: the API is elsewhere
             return AttemptFailed(words, is_setup=True)
         if status >= 500 or status in TRANSIENT_STATUS:
-            return AttemptFailed(words, is_overload=status in OVERLOAD_STATUS, retry_after_s=_retry_after_s(response))
+            return AttemptFailed(words, is_too_much=status in TOO_MUCH_STATUS, retry_after_s=_retry_after_s(response))
         return RequestRefused(f"the server at {self.url} refused the request: {words}")
 
 

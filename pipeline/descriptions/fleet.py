@@ -163,8 +163,10 @@ class Server:
         self.last_failure = str(failure)
         if failure.retry_after_s:
             self._not_before = max(self._not_before, now + min(failure.retry_after_s, patience.longest_pause_s))
-        if failure.is_overload:
+        if failure.is_too_late or failure.is_too_much:
             self._lower(now, now - took_s)
+        if failure.is_too_much:
+            self.limit = min(self.limit, max(1.0, self.in_flight))  # what it did take is what it bears
         if self.is_aside and now - took_s < self._set_aside_at:
             return False  # what fails together sets it aside once
         is_due = not failure.is_reached or self._failures_in_a_row >= FAILURES_TO_SET_ASIDE
@@ -191,10 +193,10 @@ class Server:
         return now, now - self._began.pop(attempt)
 
     def _lower(self, now: float, sent_at: float) -> None:
-        holds = float(max(1, self.in_flight))
-        self.limit = min(self.limit, holds)
+        """Once for all that was sent before the last time."""
         if sent_at >= self._lowered_at:
-            self.limit, self._lowered_at = max(1.0, LOWERED * self.limit), now
+            held = self.in_flight + 1.0 if self.limit == math.inf else self.limit
+            self.limit, self._lowered_at = max(1.0, LOWERED * held), now
 
     # Looking after one that is aside
 

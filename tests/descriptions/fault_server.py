@@ -30,8 +30,14 @@ class FaultServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, plan: Callable[[Body], str | Fault | None], answer: Rule, in_form: Callable[[str], str]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self,
+        plan: Callable[[Body], str | Fault | None],
+        answer: Rule,
+        in_form: Callable[[str], str],
+        port: int = 0,
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.plan, self.answer, self.in_form = plan, answer, in_form
         self.bodies: list[Body] = []
         self.keys: list[str | None] = []
@@ -39,6 +45,10 @@ class FaultServer(ThreadingHTTPServer):
         self.num_connections = 0
         self.under_way = 0
         self.most_under_way = 0
+        self.is_well = True
+        """What it says of itself at /health."""
+        self.num_looks = 0
+        """How often it was asked that."""
         self.silence_s = 60.0
         self.closing = threading.Event()
         self.lock = threading.Lock()
@@ -100,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/version":
             exchange.send(200, b'{"version": "0.32.0"}')
         elif self.path == "/health":
-            exchange.send(200, b"")
+            self.server.num_looks += 1
+            exchange.send(200 if self.server.is_well else 503, b"")
         elif self.path == "/v1/models":
             exchange.send(200, json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode())
         else:
@@ -295,12 +306,14 @@ def fault_server(
     plan: Callable[[Body], str | Fault | None] = lambda _: None,
     answer: Rule = _fine,
     in_form: Callable[[str], str] = _as_description,
+    port: int = 0,
 ) -> Iterator[FaultServer]:
-    """Serve on a free loopback port. Each request's fault, by name or itself, is the plan's; None is answered by rule.
+    """Serve on a free loopback port, or on this one. Each request's fault, by name or itself, is the plan's; None is
+    answered by rule.
 
     The plan is called for one request at a time, so it may count. `in_form` makes prose an answer of the asked form.
     """
-    server = FaultServer(plan, answer, in_form)
+    server = FaultServer(plan, answer, in_form, port)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield server
