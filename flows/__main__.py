@@ -66,14 +66,20 @@ app.command()(show)
 
 @app.command()
 def status(root: Root = DEFAULT_ROOT) -> None:
-    """Say what the corpus holds now, what was refused and why, and what waits to be tried again."""
-    from flows.console import console, print_counts
+    """Say what the corpus holds now, what was refused and why, what it took, and what waits to be tried again."""
+    from flows.console import console, print_counts, print_rows
     from pipeline.inspection.corpus import Corpus
+    from pipeline.plan import COSTS, costs_rows
+    from pipeline.walk import WALK
 
     corpus = Corpus(root)
     newest = corpus.snapshot
     console.print(f"{root}: snapshot {newest.number} of {newest.created_at}, from {newest.source}", highlight=False)
     print_counts(corpus)
+    if newest.costs:
+        # Only the walk's stages cost anything; they stand in its order.
+        costs = {stage.name: newest.costs[stage.name] for stage in WALK if stage.name in newest.costs}
+        print_rows(COSTS, costs_rows(costs))
     waiting = sum(receipt.num_transient for receipt in newest.receipts)
     if waiting:
         console.print(f"{waiting} units were refused for a passing reason: the next build tries them again")

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.snapshot import StageCost
+
 Certainty = Literal["will", "may", "about", "done"]
 CERTAINTIES: dict[str, str] = {
     "done": "were computed for an earlier state of the corpus, or by a run that was broken off, and only come in",
@@ -197,6 +199,17 @@ def planned_rows(plan: Plan) -> list[list[str]]:
         if stage.num_removed:
             rows.append([stage.stage, "removed", f"{stage.num_removed:,}", *[""] * 5])
     return rows
+
+
+COSTS = ("stage", "units", "work", "tokens", "bytes")
+
+
+def costs_rows(costs: Mapping[str, StageCost]) -> list[list[str]]:
+    """What the units of a snapshot took, as rows under COSTS: a row for each stage."""
+    return [
+        [stage, f"{cost.num_units:,}", _time(cost.work_s), _count(cost.num_tokens), _size(cost.num_bytes)]
+        for stage, cost in costs.items()
+    ]
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
