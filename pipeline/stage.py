@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,8 @@ class StageConfig(BaseModel):
 class Resources(BaseModel):
     """How to compute it. No field enters a key: changing one never recomputes anything."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # What is refused may be a key that was written in the wrong place: errors do not repeat it.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     workers: int = Field(default=2, ge=1)
     """Shards computed side by side."""
@@ -113,11 +115,23 @@ class Resources(BaseModel):
             raise ValueError(f'cluster = "{self.cluster}" needs runner = "dask" or "ray"')
         return self
 
+    @field_validator("api_key_variable")
+    @classmethod
+    def _is_a_name(cls, variable: str | None) -> str | None:
+        if variable is not None and not re.fullmatch("[A-Z][A-Z0-9_]{0,63}", variable):  # it may be a key: not repeated
+            raise ValueError("expected the name of an environment variable in capitals, such as MY_KEY, never the key")
+        return variable
+
     @field_validator("server", "vision_server")
     @classmethod
     def _is_addresses(cls, server: str | None) -> str | None:
         for address in () if server is None else server.split(","):
             parts = urlsplit(address.strip())
+            if parts.username or parts.password or parts.query:  # addresses are stored, and shown: never repeated here
+                raise ValueError(
+                    "an address holds a user, a key or a question mark: give the key in an environment variable, name "
+                    "that in api_key_variable, and give the plain address here"
+                )
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ValueError(f"expected an address such as http://127.0.0.1:8000/v1, got {address.strip()!r}")
         return server

@@ -111,7 +111,8 @@ def _in_words(error: ValidationError) -> str:
     if error.title == "Resources":
         place.insert(0, "resources")
     if first["type"] != "extra_forbidden":
-        return f"{'.'.join(place)}: {first['msg']}, got {first['input']!r}"
+        may_hold_a_key = place[-1] in ("server", "vision_server", "api_key_variable")
+        return f"{'.'.join(place)}: {first['msg']}" + ("" if may_hold_a_key else f", got {first['input']!r}")
     model: Any = BuildConfig if error.title != "Resources" else BuildFile
     for part in place[:-1]:
         model = model.model_fields[part].annotation
@@ -360,7 +361,9 @@ def open_walk(
     said = read_annotations(annotations) if annotations is not None else {}
     remembered = memory_path(address)
     known = store.read_memory(remembered)
-    listed = list_address(address, known, said, may_read=may_read, leave_out=store.root)
+    listed = list_address(
+        address, known, said, may_read=may_read, leave_out=store.root, links_out=config.videos.links_out
+    )
     sources, notes = listed.sources, list(listed.notes)
     if not may_read:
         sources, num_guessed = _guess_unread(sources, store, known)

@@ -15,10 +15,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.videos.annotation_cells import OWN_PROTOCOL, CellError, Folds, read_captions, read_folds, read_votes
-from pipeline.videos.paths import ESCAPED, is_address, path_text, refuse_secrets
+from pipeline.videos.paths import ESCAPED, is_address, name_of, path_text, refuse_secrets, refuse_strange_store
 from schemas.videos import ANNOTATIONS
 
 NAMES = tuple(field.name for field in ANNOTATIONS)
@@ -37,6 +38,11 @@ UNSTATED = "und"
 
 Annotations = Mapping[str, Mapping[str, Any]]
 """By path below the source folder, or by video_id: the value of each of NAMES that is given; None: an empty cell."""
+
+
+MOST_CELLS = 20_000_000
+MOST_BYTES = 1 << 30
+"""Of a table in Parquet, with every text written out: a million videos with a kilobyte of text each."""
 
 
 class AnnotationError(ValueError):
@@ -171,13 +177,15 @@ def _refuse_columns(path: Path, names: list[str], key_name: str) -> None:
 def _manifest_path(given: str) -> str:
     """The path of a manifest's row as the corpus stores it. Raises CellError."""
     text = given.strip()
-    if "\0" in text or not text:
-        raise CellError(f"the path {given!r} is no path")
+    if ESCAPED.search(text):  # judged as the path that it stands for: `\x2E\x2E/` leaves the folder too
+        text = name_of(text)
     if text.startswith("file://"):
         text = unquote(text.removeprefix("file://"))
+    if "\0" in text or not text:
+        raise CellError(f"the path {given!r} is no path")
     if is_address(text):
-        if secret := refuse_secrets(text):
-            raise CellError(f"the address {text.split('://', 1)[0]}://… {secret}")
+        if wrong := refuse_secrets(text) or refuse_strange_store(text):
+            raise CellError(f"the address {text.split('://', 1)[0]}://… {wrong}")
         return path_text(text)
     text = posixpath.normpath(text)
     if text.startswith("//"):
@@ -188,13 +196,14 @@ def _manifest_path(given: str) -> str:
         )
     if text in (".", "/"):
         raise CellError(f"the path {given!r} is a folder of the manifest, and no video")
-    return text if ESCAPED.search(text) else path_text(text)
+    return path_text(text)
 
 
 def _table(path: Path) -> tuple[list[str], Iterator[dict[str, Any]]]:
     """Names of the columns, and the rows: text, or what a nested column of Parquet holds."""
     try:
         if path.suffix.lower() == ".parquet":
+            _refuse_bomb(path)
             table = pq.read_table(path, partitioning=None)
             return table.column_names, iter(_as_text(table).to_pylist()) if _is_plain(table) else iter(())
         return _csv(path)
@@ -202,6 +211,40 @@ def _table(path: Path) -> tuple[list[str], Iterator[dict[str, Any]]]:
         raise AnnotationError(f"cannot read annotations {path}: {error.strerror or error}") from error
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(f"{path} is neither CSV in UTF-8 with a header nor Parquet: {error}") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise AnnotationError where a table would fill the memory: a small file may repeat one text a million times.
+
+    It is read with each text kept once, and what they would take together is counted.
+    """
+    facts = pq.read_metadata(path)
+    groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    cells = max(facts.num_rows * facts.num_columns, sum(chunk.num_values for chunk in chunks))
+    if cells > MOST_CELLS:
+        raise AnnotationError(f"{path} has {cells:,} cells; {MOST_CELLS:,} are the most")
+    stored = sum(chunk.total_uncompressed_size for chunk in chunks)
+    if stored <= MOST_BYTES:
+        texts = [c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY"]
+        once = pq.read_table(path, partitioning=None, read_dictionary=sorted(set(texts)))
+        stored = sum(_num_bytes(chunk) for column in once.columns for chunk in column.chunks)
+    if stored > MOST_BYTES:
+        raise AnnotationError(f"{path} unpacks to {stored / 1e9:,.1f} GB; {MOST_BYTES / 1e9:.1f} GB are the most")
+
+
+def _num_bytes(values: pa.Array) -> int:
+    """Bytes that an array takes with every text written out."""
+    if isinstance(values, pa.DictionaryArray):
+        lengths = pc.binary_length(values.dictionary)
+        return int(pc.sum(pc.cast(lengths.take(values.indices), pa.int64())).as_py() or 0)
+    if pa.types.is_struct(values.type):
+        return sum(_num_bytes(part) for part in values.flatten())
+    if pa.types.is_map(values.type):
+        return _num_bytes(values.keys) + _num_bytes(values.items)
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        return _num_bytes(values.flatten())
+    return int(values.nbytes)
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import progress
 from pipeline.videos.datasets.fingerprint import ClipSize
-from pipeline.videos.paths import is_address, name_of
+from pipeline.videos.paths import LEADS_OUT, is_address, leads_out, name_of
 from pipeline.videos.sources import MISSING, RACY_NS, UNREAD, Memory, SourceError, hash_file
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -25,11 +25,13 @@ def list_clips(
     memory: Mapping[str, tuple[int, int, str]],
     *,
     may_read: bool = True,
+    links_out: bool = False,
 ) -> tuple[list[dict[str, Any]], Memory, dict[str, ClipSize]]:
     """Rows of SOURCES, without annotations, of just these paths: videos, folders of frames, addresses of objects.
 
     `paths` are as the corpus stores them. A path with nothing there is a row too, whose `read_error` begins with
-    MISSING. Also returned are the memory for the next listing, and the size of each clip that is there.
+    MISSING; one that symbolic links lead out of `folder`, one that says so, unless `links_out` lets them. Whole paths
+    name what they name. Also returned are the memory for the next listing, and the size of each clip that is there.
 
     Raises:
         SourceError: there are objects, and none of them can be looked at, or they do not all fit on the cache's disk.
@@ -39,7 +41,7 @@ def list_clips(
     objects = _object_rows([path for path in paths if is_address(path)], memory, remembered, may_read)
     rows = []
     for done, path in enumerate(paths, 1):
-        row = objects[path] if path in objects else _clip_row(folder, path, memory, remembered, sizes, may_read)
+        row = objects.get(path) or _clip_row(folder, path, memory, remembered, sizes, may_read, links_out)
         rows.append(row)
         progress.report("list_source", 0, done=done, total=len(paths))
     return rows, remembered, sizes
@@ -52,11 +54,15 @@ def _clip_row(
     remembered: Memory,
     sizes: dict[str, ClipSize],
     may_read: bool,
+    links_out: bool,
 ) -> dict[str, Any]:
-    path = folder / name_of(text)
+    name = name_of(text)
+    path = folder / name
     try:
         facts = path.stat()
         is_folder = stat.S_ISDIR(facts.st_mode)
+        if not links_out and _leads_out(folder, name, is_folder):
+            raise OSError(0, LEADS_OUT)
         num_files, size, changed_ns = _folder_state(path) if is_folder else (1, facts.st_size, facts.st_mtime_ns)
         known = memory.get(text)
         if known and (known[0], known[1]) == (size, changed_ns):
@@ -75,6 +81,19 @@ def _clip_row(
             return missing_row(text)
         return _row(_id_of_path("unreadable", text), text, 0, _in_words(error))
     return _row(video_id, text, size)
+
+
+def _leads_out(folder: Path, name: str, is_folder: bool) -> bool:
+    """Whether a clip, or a picture in it, is elsewhere than below the source. Raises OSError."""
+    is_whole = os.path.isabs(name)  # noqa: PTH117 - a Path for each of many names takes long
+    place = f"{folder}/{name}" if not is_whole else name
+    if not is_whole and leads_out(folder, place):
+        return True
+    if not is_folder:
+        return False
+    with os.scandir(place) as entries:  # which tells links without a look at each
+        links = [entry.path for entry in entries if entry.is_symlink()]
+    return any(leads_out(Path(place) if is_whole else folder, link) for link in links)
 
 
 def missing_row(text: str, why: str = "") -> dict[str, Any]:

@@ -39,6 +39,13 @@ PIPE_BYTES = 1 << 20
 
 ROOT = Path(__file__).parents[2]
 
+KEPT = {
+    *("PATH", "HOME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "TZ"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE"),
+    *("PYTHONPYCACHEPREFIX", "COVERAGE_PROCESS_START", "OMP_NUM_THREADS"),
+}
+"""What a decoder gets of the environment: keys of servers and stores lie there too, and it reads strangers' files."""
+
 _idle: list[DecoderProcess] = []
 # A forked process must not speak to its parent's decoders.
 if hasattr(os, "register_at_fork"):
@@ -113,7 +120,8 @@ class DecoderProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
-            env=os.environ | {"PYTHONPATH": search, "OPENBLAS_NUM_THREADS": "1"},
+            env={name: value for name, value in os.environ.items() if name in KEPT}
+            | {"PYTHONPATH": search, "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for us: shards under way are finished
         )
         assert process.stdin and process.stdout

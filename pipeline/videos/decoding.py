@@ -28,7 +28,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from pipeline.videos.decoder_process import HEADER
 from pipeline.videos.frames import Frame, Limits, VideoError, VideoFacts, av_version, decord_version
 from pipeline.videos.picture_decoding import probe_folder, read_folder
-from pipeline.videos.refusing import in_words, name_of, reasons, refuse_distorting, refuse_large, refuse_too_many
+from pipeline.videos.refusing import in_words, name_of, reasons, refuse_distorting, refuse_large, refuse_long
 
 if TYPE_CHECKING:
     import av
@@ -78,7 +78,12 @@ CLOCK_JUMP_S = 1.0
 SAME_PICTURE = 2.0
 """Grey levels, on average, that the two decoders' first frames may differ by."""
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+
+MOST_WRITTEN_BYTES = 16 << 20
+"""Of any file: what libraries print of a damaged video goes to one, and nothing else is written."""
+
+MOST_OPEN_FILES = 256
 
 Beat = Callable[[], None]
 """Called while there is progress that shows no frame."""
@@ -94,12 +99,13 @@ def probe(
     with _while_unchanged(path), reasons(path):
         facts, first_rgb = _open_first(path, limits)
         packets = _packets(path, _state(path), beat)
-        refuse_too_many(path, len(packets.times_s), limits)
+        frame_px = facts.width_px * facts.height_px
+        refuse_long(path, len(packets.times_s), frame_px, _lasts_s(packets.times_s), limits)
         _refuse_cut_short(path, packets)
         if with_decord and _decord_reads(path, facts, first_rgb, packets):
             times_s, decoder = packets.times_s, decord_version()
         else:
-            times_s, decoder = _times_of_av(path, limits, beat), av_version()
+            times_s, decoder = _times_of_av(path, limits, frame_px, beat), av_version()
     if not len(times_s):
         raise VideoError("corrupt", f"{name_of(path)} holds a video stream but no frame of it decodes")
     last_step_s = packets.last_step_s or (float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 0.0)
@@ -359,11 +365,15 @@ def _read_with_av(path: Path, beat: Beat) -> Iterator[Frame]:
         yield Frame(index, time_s, _displayed(frame, look))
 
 
-def _times_of_av(path: Path, limits: Limits, beat: Beat) -> NDArray[np.float64]:
+def _lasts_s(times_s: NDArray[np.float64] | Sequence[float]) -> float:
+    return float(times_s[-1] - times_s[0]) if len(times_s) else 0.0
+
+
+def _times_of_av(path: Path, limits: Limits, frame_px: int, beat: Beat) -> NDArray[np.float64]:
     times_s: list[float] = []
     for time_s, _, _ in _frames_of_av(path, beat):
         times_s.append(time_s)
-        refuse_too_many(path, len(times_s), limits)
+        refuse_long(path, len(times_s), frame_px, _lasts_s(times_s), limits)
     return np.array(times_s, dtype=np.float64)
 
 
@@ -485,6 +495,26 @@ def _limit_memory(most_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most_bytes, hard))
 
 
+def _confine() -> None:
+    """Take from this process what a decoder never needs. For good: the limits cannot be raised again.
+
+    No picture of its memory is left behind by a crash, for it holds faces; no large file is written, not many are open,
+    and no program that it could start has other rights.
+    """
+    with suppress(ImportError, ValueError, OSError):  # not every system has all of them
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_WRITTEN_BYTES, MOST_WRITTEN_BYTES))
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
 def _end_with(parent_pid: int) -> None:
     """End when the parent is killed, even while a decoder holds the interpreter and nobody sees the input end."""
     if sys.platform == "linux":
@@ -497,4 +527,5 @@ def _end_with(parent_pid: int) -> None:
 
 if __name__ == "__main__":
     _end_with(int(sys.argv[1]))
+    _confine()
     _Service().run()

@@ -61,7 +61,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a file may go before it is refused. The last three hold in `probe`: what it let through is read."""
+    """How far a file may go before it is refused. After the first two they hold in `probe`: what it let through is read."""
 
     timeout_s: float = 30.0
     """Seconds without a new frame before the decoder is taken for hung; the consumer's own time is not counted."""
@@ -72,6 +72,9 @@ class Limits:
     max_side_px: int = 8192
     max_frame_px: int = 50_000_000
     max_frames: int = 1_000_000
+    max_duration_s: float = 12 * 3600.0
+    max_video_px: int = 4_000_000_000_000
+    """Pixels of all frames together."""
 
 
 class VideoError(Exception):

@@ -20,6 +20,7 @@ from pipeline.videos.clip_listing import list_clips, missing_row
 from pipeline.videos.datasets.fingerprint import ClipSize
 from pipeline.videos.datasets.listing import DatasetClip, Fault, Listing
 from pipeline.videos.datasets.registry import SourceAddress, read_dataset
+from pipeline.videos.paths import LEADS_OUT
 from pipeline.videos.sources import (
     MISSING,
     NO_ANNOTATIONS,
@@ -74,6 +75,7 @@ def list_address(
     *,
     may_read: bool = True,
     leave_out: Path | None = None,
+    links_out: bool = False,
 ) -> ListedSource:
     """List a source, with what its own annotation and `annotations` say of its videos.
 
@@ -86,8 +88,10 @@ def list_address(
         AnnotationError: the manifest cannot be used.
     """
     if address.kind == "folder":
-        sources, remembered = list_source(address.path, memory, annotations, may_read=may_read, leave_out=leave_out)
-        notes = _notes_of_table(address, annotations, {}, sources)
+        sources, remembered = list_source(
+            address.path, memory, annotations, may_read=may_read, leave_out=leave_out, links_out=links_out
+        )
+        notes = (*_notes_of_links(address, sources), *_notes_of_table(address, annotations, {}, sources))
         return ListedSource(sources, remembered, source_folder(address.path), notes)
     listing = read_dataset(address) if address.kind == "dataset" else None
     if listing is None:
@@ -98,7 +102,7 @@ def list_address(
         folder = listing.folder
         own, absent = _of_listing(listing)
     paths = [path for path in own if path not in absent]
-    rows, remembered, sizes = list_clips(folder, paths, memory, may_read=may_read)
+    rows, remembered, sizes = list_clips(folder, paths, memory, may_read=may_read, links_out=links_out)
     missing = [row["path"] for row in rows if (row["read_error"] or "").startswith(MISSING)]
     if len(missing) == len(paths):
         raise SourceError(_none_there(address, folder, [*missing, *absent]))
@@ -106,6 +110,7 @@ def list_address(
     sources = sources_of(rows, own, annotations)
     notes = (
         *_notes_of_missing(address, len(own), [*missing, *absent]),
+        *_notes_of_links(address, sources),
         *(_notes_of_faults(address, listing.faults) if listing is not None else ()),
         *_notes_of_table(address, annotations, own, sources),
     )
@@ -165,6 +170,16 @@ def _notes_of_missing(address: SourceAddress, num_named: int, missing: Sequence[
         f"{address}: {len(missing):,} of {num_named:,} videos that are named are not there, {_first(missing)}; each "
     )
     return [named + "is refused as `missing`" + _see_verify(address)]
+
+
+def _notes_of_links(address: SourceAddress, sources: pa.Table) -> list[str]:
+    led = [row["path"] for row in sources.select(["path", "read_error"]).to_pylist() if row["read_error"] == LEADS_OUT]
+    if not led:
+        return []
+    return [
+        f"{address}: {len(led):,} videos are links that lead out of it, and are refused, {_first(led)}; "
+        "where you trust them, set `links_out = true` in the section [videos] of the build file"
+    ]
 
 
 def _notes_of_faults(address: SourceAddress, faults: Sequence[Fault]) -> list[str]:

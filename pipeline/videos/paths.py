@@ -13,6 +13,16 @@ ESCAPED = re.compile(r"\\x[0-9A-F]{2}")
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://(?!/)")
 
+STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf", "oss", "oci", "hdfs", "http", "https", "ftp")
+"""Kinds of address that may stand in a manifest: what fsspec knows besides reads this machine, or runs archives and
+other addresses through one another."""
+
+_MACHINES_OWN = re.compile(r"169\.254\.|\[?(?:fe80:|fd00:ec2:)|metadata\.", re.IGNORECASE)
+"""Hosts at which a cloud tells a machine its own credentials."""
+
+LEADS_OUT = "a link that leads out of the source"
+"""The `read_error` of such a link: whoever packed a folder must not choose what else of this machine is described."""
+
 _SECRET = re.compile(
     r"[?&](x-amz-signature|x-goog-signature|signature|sig|token|access_token|secret_key)=", re.IGNORECASE
 )
@@ -49,6 +59,22 @@ def path_of(folder: Path, text: str) -> Path:
 def is_address(text: str) -> bool:
     """Whether a path is the address of an object in a store, such as `s3://bucket/clip.mp4`."""
     return _ADDRESS.match(text) is not None
+
+
+def leads_out(folder: Path, path: str | Path) -> bool:
+    """Whether a path, with all symbolic links in it followed, ends outside of `folder`."""
+    inside = os.path.realpath(folder)
+    return os.path.commonpath([inside, os.path.realpath(path)]) != inside
+
+
+def refuse_strange_store(address: str) -> str | None:
+    """What is wrong with an address that no store of videos has: a manifest may be somebody else's."""
+    scheme, rest = address.split("://", 1)
+    if scheme.lower() not in STORES:
+        return f"is of no store that is known: {', '.join(STORES)}"
+    if scheme.lower() in ("http", "https", "ftp") and _MACHINES_OWN.match(rest.rsplit("@", 1)[-1]):
+        return "is where a machine is told its own credentials"
+    return None
 
 
 def refuse_secrets(address: str) -> str | None:

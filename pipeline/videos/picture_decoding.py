@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from pipeline.videos.frame_folder import FolderState, FrameFiles, folder_state, list_frames
 from pipeline.videos.frames import FRAME_FOLDER, Frame, Limits, VideoError, VideoFacts, pillow_version
 from pipeline.videos.paths import path_text
-from pipeline.videos.refusing import in_words, name_of, reasons, refuse_distorting, refuse_large, refuse_too_many
+from pipeline.videos.refusing import (
+    in_words,
+    name_of,
+    reasons,
+    refuse_distorting,
+    refuse_large,
+    refuse_long,
+    refuse_too_many,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,6 +69,7 @@ def probe_folder(folder: Path, limits: Limits, assumed_fps: float, beat: Callabl
                     _rgb(picture, size)
                 refuse_distorting(folder, path_text(name), size, first)
     duration_s = (files.numbers[-1] - files.numbers[0] + 1) / assumed_fps
+    refuse_long(folder, len(files.names), first[0] * first[1], duration_s, limits)
     return VideoFacts(
         duration_s=duration_s,
         num_frames=len(files.names),

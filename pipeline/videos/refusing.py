@@ -43,6 +43,24 @@ def refuse_too_many(path: Path, num_frames: int, limits: Limits) -> None:
         raise VideoError("too_large", f"{name_of(path)} has more than {limits.max_frames} frames, which is the most")
 
 
+def refuse_long(path: Path, num_frames: int, frame_px: int, duration_s: float, limits: Limits) -> None:
+    """Raise `too_large` where a clip lasts longer than it may, or all its frames hold more pixels than they may.
+
+    Args:
+        frame_px: pixels of one frame.
+        duration_s: from the first frame to the last.
+    """
+    refuse_too_many(path, num_frames, limits)
+    if duration_s > limits.max_duration_s:
+        most = f"{limits.max_duration_s:g} s are the most"
+        raise VideoError(
+            "too_large", f"{name_of(path)} lasts {duration_s:.0f} s from its first frame to its last; {most}"
+        )
+    if num_frames * frame_px > limits.max_video_px:
+        most = f"{limits.max_video_px} px in all are the most"
+        raise VideoError("too_large", f"{name_of(path)} has {num_frames} frames of {frame_px} px; {most}")
+
+
 def refuse_distorting(path: Path, frame: str, size: tuple[int, int], first: tuple[int, int]) -> None:
     """Raise `size_changes` where a frame, width and height, cannot be scaled to the size of the first one."""
     if size != first and abs(size[0] * first[1] / (size[1] * first[0]) - 1) > ASPECT_TOLERANCE:

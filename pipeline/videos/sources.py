@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import progress
 from pipeline.videos.annotations import Annotations
-from pipeline.videos.paths import path_text
+from pipeline.videos.paths import LEADS_OUT, leads_out, path_text
 from schemas.videos import SOURCES
 
 Memory = dict[str, tuple[int, int, str]]
@@ -37,7 +38,7 @@ class SourceError(Exception):
     """A source that cannot be listed: the message says which, why, and what to do."""
 
 
-NO_FILE = ("not a regular file", os.strerror(errno.ELOOP))
+NO_FILE = ("not a regular file", LEADS_OUT, os.strerror(errno.ELOOP))
 """The `read_error`s that no other day will mend."""
 
 MISSING = "not there"
@@ -68,6 +69,7 @@ def list_source(
     *,
     may_read: bool = True,
     leave_out: Path | None = None,
+    links_out: bool = False,
 ) -> tuple[pa.Table, Memory]:
     """Hash every file of `source` (a folder, searched whole, or one file) into SOURCES, in id order.
 
@@ -76,7 +78,8 @@ def list_source(
 
     `annotations` are put beside the files that they name. With `may_read` off no file is opened: one that memory does
     not know gets an id that begins with UNREAD, which stands for it until it is read. `leave_out` is a folder below the
-    source that is not looked at: the corpus itself.
+    source that is not looked at: the corpus itself. `links_out`: whether symbolic links that lead out of the source are
+    followed; else each is a row that says so.
 
     Names that begin with a dot are not looked at. Files of equal bytes are one row with several paths. A file that
     cannot be read is a row too, with the reason, so that it ends among the rejects and not in silence.
@@ -99,7 +102,7 @@ def list_source(
     remembered: Memory = {}
     rows = []
     for done, name in enumerate(names, 1):
-        rows.append(_source_row(folder, name, memory, remembered, may_read))
+        rows.append(_source_row(folder, name, memory, remembered, may_read, links_out=links_out or source.is_file()))
         progress.report("list_source", 0, done=done, total=len(names))
     return sources_of(rows, annotations), remembered
 
@@ -194,11 +197,21 @@ def _files_under(folder: Path, leave_out: Path | None) -> list[str]:
 
 
 def _source_row(
-    folder: Path, name: str, memory: Mapping[str, tuple[int, int, str]], remembered: Memory, may_read: bool
+    folder: Path,
+    name: str,
+    memory: Mapping[str, tuple[int, int, str]],
+    remembered: Memory,
+    may_read: bool,
+    *,
+    links_out: bool,
 ) -> dict[str, Any]:
-    text = path_text(name)
+    text, path = path_text(name), f"{folder}/{name}"
     try:
-        facts = os.stat(f"{folder}/{name}")  # noqa: PTH116 - see _files_under
+        facts = os.lstat(path)
+        if stat.S_ISLNK(facts.st_mode):
+            if not links_out and leads_out(folder, path):
+                raise OSError(0, LEADS_OUT)
+            facts = os.stat(path)  # noqa: PTH116 - see _files_under
         size, changed_ns = facts.st_size, facts.st_mtime_ns
         known = memory.get(text)
         read_error = None

@@ -22,6 +22,8 @@ def _run(units: Sequence[Unit], config: VideoConfig, resources: Resources) -> It
         max_side_px=config.max_side_px,
         max_frame_px=config.max_frame_px,
         max_frames=config.max_frames,
+        max_duration_s=config.max_duration_s,
+        max_video_px=config.max_video_px,
     )
 
     def video(unit: Unit) -> Done | Refused:

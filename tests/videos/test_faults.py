@@ -74,7 +74,7 @@ def test_every_file_of_the_fault_corpus_ends_as_a_row_or_with_its_reason(tmp_pat
     source = tmp_path / "source"
     source.mkdir()
     expected = {path_text(name): reason for name, reason in write_fault_corpus(source).items()}
-    sources, _ = list_source(source, {})
+    sources, _ = list_source(source, {}, links_out=True)
     assert set(sources["path"].to_pylist()) == set(expected), "every file is listed, and no two are the same content"
 
     began = time.monotonic()

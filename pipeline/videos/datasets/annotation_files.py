@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.videos.datasets.listing import Fault
 from pipeline.videos.datasets.on_disk import below
+
+MOST_UNPACKED_BYTES = 256 << 20
+MOST_ROWS, MOST_COLUMNS = 500_000, 128
+"""Of a workbook, which is an archive: a file of a kilobyte may hold any number of empty cells."""
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 """Not `str.splitlines`, which also breaks a caption at characters that no annotation file means as a line's end."""
@@ -73,9 +78,19 @@ def read_sheet(folder: Path, path: Path, faults: list[Fault]) -> list[tuple[str,
     where = below(folder, path)
     found: list[tuple[str, tuple[Any, ...]]] = []
     try:
+        with zipfile.ZipFile(path) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        if unpacked > MOST_UNPACKED_BYTES:
+            most = f"{MOST_UNPACKED_BYTES >> 20} MiB are the most"
+            faults.append(Fault("unreadable", where, f"unpacks to {unpacked >> 20:,} MiB; {most}"))
+            return found
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+            sheet = book.worksheets[0]
+            # What a sheet says of its own width is believed up to here: a cell in its last corner would be 17 billion.
+            width = min(sheet.max_column or MOST_COLUMNS, MOST_COLUMNS)
+            rows = sheet.iter_rows(max_row=MOST_ROWS, max_col=width, values_only=True)
+            for number, row in enumerate(rows, 1):
                 if any(cell is not None for cell in row):
                     found.append((f"{where}:{number}", tuple(row)))
         finally:
