@@ -363,11 +363,15 @@ class _Check:
             with tempfile.TemporaryDirectory() as spilled, duckdb.connect() as connection:
                 connection.execute("set memory_limit = ?", [KEYS_MEMORY])
                 connection.execute("set temp_directory = ?", [spilled])
+                rows = "read_parquet($files, filename = true, union_by_name = true)"
+                given = {"files": [self._store.path(file) for file in files]}
+                if self._store.folder is None:
+                    connection.register("keys_of_files", _keys_of_files(self._store, table, files))
+                    rows, given = "keys_of_files", {}
                 repeated = connection.execute(
-                    f"select {keys}, count(*), list(distinct filename) "
-                    "from read_parquet(?, filename = true, union_by_name = true) "
+                    f"select {keys}, count(*), list(distinct filename) from {rows} "
                     f"group by {keys} having count(*) > 1 order by all limit 3",
-                    [[self._store.path(file) for file in files]],
+                    given,
                 ).fetchall()
             for *key, count, held in repeated:
                 names = tuple(sorted(path for path in paths if any(place.endswith(path) for place in held)))
@@ -497,6 +501,22 @@ def _distinct(parquet: pq.ParquetFile, column: str) -> Iterable[str]:
     for group in range(parquet.num_row_groups):
         found |= dict.fromkeys(pc.unique(parquet.read_row_group(group, [column]).column(0)).to_pylist())
     return found
+
+
+def _keys_of_files(store: Store, table: Table, files: Sequence[ShardFile]) -> pa.RecordBatchReader:
+    """The keys of every row with the path of its file, as they are asked for: they need not fit into memory."""
+    names = list(table.primary_key)
+    schema = table.empty().select(names).schema.append(pa.field("filename", pa.string()))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in files:
+            with pq.ParquetFile(store.source(file)) as parquet:
+                for batch in parquet.iter_batches(columns=names):
+                    path = pa.repeat(pa.scalar(file.path), batch.num_rows)
+                    rows = pa.Table.from_batches([batch]).select(names).append_column("filename", path)
+                    yield from rows.cast(schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _read_receipt(store: Store, path: str) -> Receipt | None:

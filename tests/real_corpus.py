@@ -21,15 +21,15 @@ from tests.answer_server import MODEL, answering, join_notes
 NUM_FRAMES = 36
 
 
-def cut_clip(video: Path, target: Path, first: int = 0) -> None:
-    """Write NUM_FRAMES of a video from frame `first` on as a video of its own."""
+def cut_clip(video: Path, target: Path, first: int = 0, num_frames: int = NUM_FRAMES) -> None:
+    """Write some frames of a video from frame `first` on as a video of its own."""
     target.parent.mkdir(exist_ok=True)
     with av.open(str(target), "w") as container:
         stream: Any = container.add_stream("libx264", rate=30, options={"crf": "18"})
         for frame in read_frames(video, decord_version() if "no_face" not in video.name else "av"):
             if frame.index == 0:
                 stream.height, stream.width = frame.rgb.shape[0] // 2 * 2, frame.rgb.shape[1] // 2 * 2
-            if frame.index >= first + NUM_FRAMES:
+            if frame.index >= first + num_frames:
                 break
             if frame.index >= first:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")))
@@ -53,7 +53,7 @@ def asking_by_rule(config: BuildConfig | None = None) -> BuildConfig:
 
 def build_without_scheduler(
     source: Path,
-    root: Path,
+    root: str | Path,
     config: BuildConfig | None = None,
     annotations: Path | None = None,
     answer: Callable[[dict[str, Any]], str] = join_notes,
