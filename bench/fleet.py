@@ -6,8 +6,9 @@
 Four servers in a process of their own speak the chat API over real sockets, and only the model is missing: each works
 on so many requests at a time, each takes some while, what is more waits in line (or is refused with 429). The ideal is
 the time in which they could have answered, by their own clocks, if no place at a living server had ever been empty and
-no answer lost. Programs: facescribe (`fleet`), the same without asking a second server at the tail (`alone`), and
-round robin over the addresses with OpenAI's client and its own retries (`openai`). Prints a table in Markdown.
+no answer lost. Programs: facescribe (`fleet`), the same without asking a second server at the tail (`alone`), vLLM's
+router in front of the four, by load (`router`, asked by facescribe as one address), and round robin over the addresses
+with OpenAI's client and its own retries (`openai`). Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import multiprocessing
 import random
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,11 +30,14 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 
+import httpx
+
 from bench.length import machine
+from bench.peers import ENVIRONMENTS
 from pipeline.descriptions import fleet
 from pipeline.descriptions.ask import AskSettings, Patience, Request, Talk, converse
 
-SERVICE_S = 0.5
+SERVICE_S = 1.0
 """Mean time that an answer takes once it is worked on; each is varied by up to half."""
 
 PLACES = 8
@@ -218,6 +223,42 @@ def alone(addresses: Sequence[str], requests: Sequence[Request]) -> list[float |
         fleet.OVERTAKEN_AFTER = overtaken_after
 
 
+ROUTER = "vllm-router==0.1.17"
+
+
+@contextmanager
+def routed(addresses: Sequence[str]) -> Iterator[str]:
+    """The address of vLLM's router before these, in an environment of its own, made the first time."""
+    folder = ENVIRONMENTS / "vllm-router"
+    program, is_whole = folder / "bin" / "vllm-router", folder / "is_whole"
+    if not is_whole.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", ROUTER], check=True)
+        is_whole.touch()
+    port = _free_port()
+    command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--policy", "power_of_two"]
+    command += ["--prometheus-port", str(_free_port()), "--request-timeout-secs", str(round(TIMEOUT_S))]
+    command += ["--health-check-interval-secs", "1", "--health-check-timeout-secs", "1", "--log-level", "error"]
+    command += ["--worker-urls", *(address.removesuffix("/v1") for address in addresses)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def by_router(addresses: Sequence[str], requests: Sequence[Request]) -> list[float | None]:
+    """vLLM's router, asked by facescribe as one address; the time is counted once it is up."""
+    with routed(addresses) as address:
+        return by_fleet([address], requests)
+
+
 def by_openai(addresses: Sequence[str], requests: Sequence[Request]) -> list[float | None]:
     """What one writes first: OpenAI's client for each address, in turn, so many at a time, four attempts each."""
     from openai import AsyncOpenAI, OpenAIError
@@ -247,6 +288,7 @@ def by_openai(addresses: Sequence[str], requests: Sequence[Request]) -> list[flo
 PROGRAMS: dict[str, tuple[str, Program]] = {
     "fleet": ("facescribe", by_fleet),
     "alone": ("facescribe, no second server at the tail", alone),
+    "router": ("vLLM's router", by_router),
     "openai": ("round robin, OpenAI's client", by_openai),
 }
 
@@ -299,10 +341,9 @@ def main() -> None:
             took_s, missing, asked = [], [], []
             for _ in range(arguments.repeat):
                 with serving(plans) as (addresses, end):
-                    began = time.monotonic()
                     ended = ask(addresses, requests)
-                    took_s.append(time.monotonic() - began)
                     counts = end()
+                took_s.append(max((one for one in ended if one is not None), default=0.0))
                 missing.append(sum(one is None for one in ended))
                 asked.append(sum(count for count, _ in counts) / max(1, len(ended) - missing[-1]))
                 print(name, title, took_s[-1], missing[-1], counts, file=sys.stderr)
