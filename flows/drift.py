@@ -105,6 +105,11 @@ def _print(report: SnapshotDrift) -> None:
 def _write_rows(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
-        frame.to_csv(path, index=False)
+        from pipeline.csv_cells import QUOTED, defused
+
+        texts = frame.select_dtypes(["object", "string"]).columns
+        frame.assign(**{str(name): frame[name].map(defused, na_action="ignore") for name in texts}).to_csv(
+            path, index=False, quoting=QUOTED
+        )
     else:
         frame.to_parquet(path, index=False)

@@ -212,10 +212,10 @@ def _print(rows: pa.Table, total: int, *, is_paged: bool) -> None:
 
 def csv_of(rows: pa.Table) -> str:
     """The rows as CSV: UTF-8, CR LF, no cell that a spreadsheet would compute; lists and records as JSON."""
-    from pipeline.export.csv_tables import defused
+    from pipeline.csv_cells import QUOTED, defused
 
     written = io.StringIO()
-    writer = csv.writer(written)
+    writer = csv.writer(written, quoting=QUOTED)
     writer.writerow([defused(name) for name in rows.column_names])
     for row in rows.to_pylist():
         writer.writerow([_csv_cell(value) for value in row.values()])
@@ -228,7 +228,7 @@ def csv_of(rows: pa.Table) -> str:
 
 
 def _csv_cell(value: Any) -> str:
-    from pipeline.export.csv_tables import defused
+    from pipeline.csv_cells import defused
     from pipeline.inspection.showing_terminal import as_json
 
     if value is None:

@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.__main__ import app
+from pipeline.csv_cells import DANGEROUS, as_it_was, defused
 from pipeline.export import folder as folders
-from pipeline.export.csv_tables import DANGEROUS, as_it_was, defused, export_csv
+from pipeline.export.csv_tables import export_csv
 from pipeline.export.folder import ExportError, whole_folder
 from pipeline.export.huggingface import export_huggingface
 from pipeline.export.licence_policy import LicenceError

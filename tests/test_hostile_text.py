@@ -22,7 +22,8 @@ from flows import artifacts
 from pipeline.audit.page import write_drift_page, write_page
 from pipeline.audit.report import audit
 from pipeline.audit.snapshot_drift import snapshot_drift
-from pipeline.export.csv_tables import DANGEROUS, as_it_was, export_csv
+from pipeline.csv_cells import DANGEROUS, as_it_was
+from pipeline.export.csv_tables import export_csv
 from pipeline.export.huggingface import export_huggingface
 from pipeline.export.parquet import export_parquet
 from pipeline.inspection.corpus import Corpus

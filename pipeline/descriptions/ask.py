@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from pipeline.descriptions.chat import Answer, Reply, Request, RequestRefused, ServerUnavailable
-from pipeline.descriptions.endpoint import Endpoint, Patience, engine_version, list_models
+from pipeline.descriptions.endpoint import Endpoint, Patience, engine_version, list_models, plain_key
 from pipeline.descriptions.fleet import Fleet, ServerFigures
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AskSettings:
         if variable and not os.environ.get(variable):
             raise ValueError(f"the environment variable {variable} is not set: put the server's key into it")
         patience = Patience(timeout_s=resources.request_timeout_s, max_attempts=resources.request_attempts)
-        key = os.environ[variable] if variable else None
+        key = plain_key(os.environ[variable]) if variable else None
         return cls(addresses_of(resources.server), resources.concurrency, key, patience)
 
 

@@ -36,6 +36,9 @@ CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 4.0
 """An idle connection is not used after this: uvicorn, and so vLLM, closes one after 5 s."""
 
+SHORTEST_SECRET = 8
+"""Characters of a key that is blacked out in what a server says; a shorter one may be a word like any other."""
+
 HEALTH_TIMEOUT_S = 10.0
 """For one look at a server's health."""
 
@@ -87,7 +90,8 @@ class Endpoint:
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
-        self._headers = {"Authorization": f"Bearer {api_key or 'none'}", "Content-Type": "application/json"}
+        self._key = plain_key(api_key)
+        self._headers = {"Authorization": f"Bearer {self._key or 'none'}", "Content-Type": "application/json"}
         self._trust = httpx.create_ssl_context()
         self._idle: list[httpx.AsyncClient] = []
 
@@ -126,6 +130,7 @@ class Endpoint:
             raise AttemptFailed(_cause(error)) from error
         finally:
             self._idle.append(connection)  # it opens again where it was cut
+        content = _without_key(content, self._key)
         if not response.is_success:
             raise self._refusal(response, content)
         try:
@@ -151,6 +156,27 @@ class Endpoint:
         if status >= 500 or status in TRANSIENT_STATUS:
             return AttemptFailed(words, is_too_much=status in TOO_MUCH_STATUS, retry_after_s=_retry_after_s(response))
         return RequestRefused(f"the server at {self.url} refused the request: {words}")
+
+
+def plain_key(api_key: str | None) -> str | None:
+    """The key as it may stand in a header: without the line end that a file gives it.
+
+    Raises:
+        ValueError: it has other characters that no header may have; the message does not repeat it.
+    """
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("the server's key holds a line end or a character that is not ASCII: look at the variable")
+    return key or None
+
+
+def _without_key(content: bytes, key: str | None) -> bytes:
+    """What a server said, without our key: some tell in their errors what they were sent, and errors are stored."""
+    if key is None or len(key) < SHORTEST_SECRET:
+        return content
+    for written in {key, json.dumps(key)[1:-1], json.dumps(key)[1:-1].replace("/", "\\/")}:
+        content = content.replace(written.encode(), b"[the key]")
+    return content
 
 
 def list_models(address: str, *, api_key: str | None = None, timeout_s: float = 10.0) -> list[str]:
@@ -250,7 +276,11 @@ def _cause(error: Exception) -> str:
 
 
 def _get(url: str, api_key: str | None, timeout_s: float) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        key = plain_key(api_key)
+    except ValueError as error:
+        raise ServerUnavailable(str(error)) from None
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         return httpx.get(url, headers=headers, timeout=timeout_s, trust_env=not _is_loopback(url))
     except httpx.TransportError as error:

@@ -1,12 +1,7 @@
 """Write tables of a snapshot as CSV that a spreadsheet may open: one file per table, no cell that it would compute.
 
-UTF-8, commas, a header, lines that end in CR LF (RFC 4180). Numbers and true/false are plain; lists and records are
-JSON; a null is an empty cell.
-
-**Apostrophes.** A spreadsheet takes a text that begins with = + - @ (or a tab, a line end, or the full-width forms of
-these signs) for a formula, and runs it. Such a text gets an apostrophe before it; so does a text that begins with an
-apostrophe, and an empty text. So what a text was is found by taking one apostrophe off its beginning, if there is one:
-`as_it_was` does that, and nothing is lost. Numbers are no texts: -1.5 stays.
+UTF-8, commas, a header, lines that end in CR LF (RFC 4180), every cell in quotation marks. Numbers and true/false are
+plain; lists and records are JSON; a null is an empty cell. What texts look like: `pipeline/csv_cells.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import progress
+from pipeline.csv_cells import QUOTED, defused
 from pipeline.export.card import write_card
 from pipeline.export.folder import refuse_folder, whole_folder
 from pipeline.export.gate import refuse_what_may_not_leave
@@ -31,21 +27,8 @@ from pipeline.inspection.corpus import Corpus
 from schemas.corpus import TABLES
 from schemas.table import describe, read_cell
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-"""What a spreadsheet takes at the beginning of a cell for the beginning of a formula, or skips before one."""
-
 BOXES = "boxes_xyxy"
 """The one tensor that is told, as JSON: all others are left out."""
-
-
-def defused(text: str) -> str:
-    """A text as a cell that no spreadsheet computes and that is not empty."""
-    return f"'{text}" if not text or text.startswith((*DANGEROUS, "'")) else text
-
-
-def as_it_was(cell: str) -> str | None:
-    """What a text cell was before `defused`; an empty cell was null."""
-    return cell.removeprefix("'") if cell else None
 
 
 def export_csv(
@@ -119,6 +102,6 @@ def _finite(value: Any) -> Any:
 
 def _write(path: Path, names: Sequence[str], rows: Iterator[list[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, quoting=QUOTED)
         writer.writerow(names)
         writer.writerows(rows)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.csv_cells import QUOTED, defused
 from pipeline.inspection.page import html_environment, whole_file
 from pipeline.inspection.panels import Cell, Gauge, Panel
 from pipeline.videos.datasets.verify import ClassCount, Verification
@@ -123,9 +124,10 @@ def write_faults(report: Verification, path: Path) -> Path:
         OSError: the file cannot be written.
     """
     with whole_file(path) as file:
-        lines = csv.writer(file, lineterminator="\n")
+        lines = csv.writer(file, lineterminator="\n", quoting=QUOTED)
         lines.writerow(FAULT_COLUMNS)
-        lines.writerows((f.kind, f.where, f.detail, "yes" if f.is_known else "no") for f in report.faults)
+        for fault in report.faults:
+            lines.writerow((fault.kind, defused(fault.where), defused(fault.detail), "yes" if fault.is_known else "no"))
     return path
 
 

@@ -61,7 +61,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a file may go before it is refused. After the first two they hold in `probe`: what it let through is read."""
+    """How far a file may go before it is refused. After the first two, they hold in `probe`."""
 
     timeout_s: float = 30.0
     """Seconds without a new frame before the decoder is taken for hung; the consumer's own time is not counted."""

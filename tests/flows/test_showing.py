@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from flows.showing import csv_of
-from pipeline.export.csv_tables import DANGEROUS, as_it_was
+from pipeline.csv_cells import DANGEROUS, as_it_was
 from pipeline.inspection.showing_terminal import json_lines, plain
 from tests.clip_corpus import MadeTrack, write_clip_corpus
 
@@ -88,7 +88,7 @@ def test_csv_computes_nothing_and_is_what_it_was(root: Path, facescribe: Facescr
     assert {as_it_was(row["label"]) for row in rows} == {"fear", "anger", "happiness", "=1+1"}
     assert as_it_was(rows[-1]["text"]) == EVIL
     table = pa.table({"=a": [-1.5], "l": [[{"t": "=b"}]], "none": pa.array([None], pa.string()), "b": [True]})
-    assert csv_of(table) == '\'=a,l,none,b\r\n-1.5,"[{""t"": ""=b""}]",,true\r\n'
+    assert csv_of(table) == '"\'=a","l","none","b"\r\n"-1.5","[{""t"": ""=b""}]","","true"\r\n'
 
 
 def test_json_is_whole_and_moves_no_terminal(root: Path, facescribe: Facescribe) -> None:
