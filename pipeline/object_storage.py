@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -66,11 +67,13 @@ SILENT_S = 30.0
 CHUNK_BYTES = 8 << 20
 """Of a part of a large file that is sent, or of what is received before it is written."""
 
-_CREDENTIALS = (
-    "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-    "RequestTimeTooSkewed", "AuthFailure", "169.254.169.254", "AccessDenied", "metadata.google.internal",
-)  # fmt: skip
-"""What stands in answers that another try does not mend. At that address a machine in a cloud asks for its role."""
+_REFUSED = re.compile(
+    r"status(?: code:)? 40[013]|169\.254\.169\.254|metadata\.google\.internal|credential", re.IGNORECASE
+)
+"""In what the client tells: an answer that another try does not mend, or that it found no credentials and asked the
+address at which a machine in a cloud is told its role."""
+
+_NO_BUCKET = "NoSuchBucket"
 
 
 def files_of(uri: str) -> Files:
@@ -175,29 +178,26 @@ class Objects:
                         )
                 return True
             except told.AlreadyExistsError:
-                return self._is(path, sent)
-            except (StorageError, FileNotFoundError) as error:
-                # What is there may be ours: the answer to the request that wrote it was lost.
-                if self._is_there(error) and self._is(path, sent):
-                    return True
+                return self._is_ours(path, sent) is True
+            except StorageError as error:
+                if not error.may_pass:
+                    raise
+                is_ours = self._is_ours(path, sent)
+                if is_ours or (only_if_absent and is_ours is not None):
+                    return is_ours
                 self._wait_or_raise(tried, error)
         raise AssertionError  # the last try returns or raises
 
-    def _is_there(self, error: Exception) -> bool:
-        return not isinstance(error, FileNotFoundError | StorageRefusedError)
-
-    def _is(self, path: str, sent: Path) -> bool:
-        """Whether what lies there are the bytes that we sent."""
+    def _is_ours(self, path: str, sent: Path) -> bool | None:
+        """Whether what lies there is what we sent, in a request whose answer was lost; None if nothing does."""
         try:
             with self.fetched(path) as there:
                 return content_of(there) == content_of(sent)
         except FileNotFoundError:
-            return False
+            return None
 
-    def _wait_or_raise(self, tried: int, error: Exception) -> None:
-        if tried == TRIES - 1 or isinstance(error, StorageRefusedError):
-            if isinstance(error, FileNotFoundError):
-                raise StorageRefusedError(f"cannot write {self.address}: there is no such bucket; make it first")
+    def _wait_or_raise(self, tried: int, error: StorageError) -> None:
+        if tried == TRIES - 1 or not error.may_pass:
             raise error
         time.sleep(WAIT_S * 2**tried)
 
@@ -333,6 +333,8 @@ class Objects:
         try:
             yield
         except told.NotFoundError as error:
+            if _NO_BUCKET in str(error):
+                self._tell(path, error)
             raise FileNotFoundError(2, "no such object", self.uri(path)) from error
         except (told.AlreadyExistsError, told.PreconditionError):
             raise
@@ -340,11 +342,11 @@ class Objects:
             self._tell(path, error)
 
     def _tell(self, path: str, error: told.BaseError) -> NoReturn:
-        words = " ".join(str(error).split())
-        short = words if len(words) <= 300 else f"{words[:200]} … {words[-100:]}"
-        if isinstance(error, told.PermissionDeniedError | told.UnauthenticatedError) or any(
-            word in words for word in _CREDENTIALS
-        ):
+        words = " ".join(str(error).partition("Debug source:")[0].split())
+        short = words if len(words) <= 400 else f"{words[:400]} …"
+        if _NO_BUCKET in words:
+            raise StorageRefusedError(f"{self.address}: there is no such bucket; make it first") from error
+        if _REFUSED.search(words) or isinstance(error, told.PermissionDeniedError | told.UnauthenticatedError):
             raise StorageRefusedError(
                 f"{self.address} refuses who asks ({short}): look at the credentials in the environment, such as "
                 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, whether they have expired and what "
