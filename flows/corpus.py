@@ -7,15 +7,14 @@ import time
 from pathlib import Path
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from flows.artifacts import emit_commit, live_progress, publish_counts, publish_done, publish_plan
-from flows.stage_task import map_stage
+from flows.observing import LOG, observed_flow
+from flows.stage_task import run_shards
 from flows.turn import its_turn
 from pipeline.assets import AssetError
 from pipeline.descriptions.embedded import EmbeddedLanguageModel, embedded_language_model
-from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.descriptions.served import refuse_another_server
 from pipeline.inspection.corpus import Corpus
 from pipeline.local_server import ServerError
@@ -24,6 +23,8 @@ from pipeline.planning import plan_walk
 from pipeline.run import ShardResult
 from pipeline.stage import Resources
 from pipeline.store import DEFAULT_BUCKETS, Store
+from pipeline.telemetry.events import StageEnded, tell
+from pipeline.telemetry.observing import corpus_is
 from pipeline.walk import WALK, BuildConfig, ConfigError, Walk, open_walk
 
 
@@ -42,7 +43,7 @@ class BuildReport(BaseModel):
 @flow(name="build-corpus")
 def build_corpus(
     source: Path | str,
-    root: Path,
+    root: str | Path,
     config: BuildConfig = BuildConfig(),
     resources: Resources = Resources(),
     num_buckets: int = DEFAULT_BUCKETS,
@@ -53,7 +54,7 @@ def build_corpus(
     Args:
         source: a folder of videos, searched whole, or one video; a data set by its own annotation, such as
             `dfew:/data/DFEW`; or a table that lists videos, such as `manifest:list.csv`.
-        root: the corpus folder; made if it does not exist.
+        root: the corpus: a folder, or a URI such as s3://bucket/corpus; made if it does not exist.
         config: what to compute. A changed field recomputes what it touches and nothing else.
         resources: how to compute it. Without a server address the embedded language model is started and stopped.
         num_buckets: shards per table, for a new corpus only.
@@ -61,13 +62,21 @@ def build_corpus(
             licences and consents are. Its cells stand over what a data set or a manifest says itself.
     """
     store = Store.open_or_create(root, num_buckets)
-    with its_turn(store), store.in_use(), live_progress(root, [stage.name for stage in WALK]) as publishes:
+    with (
+        observed_flow(resources, root) as resources,
+        its_turn(store),
+        store.in_use(),
+        live_progress(root, [stage.name for stage in WALK]) as publishes,
+    ):
         walk = open_walk(store, source, config, annotations)
         plan = plan_walk(walk)
         if publishes:
             publish_plan(root, plan)
         report = _build(store, walk, plan, source, resources)
         corpus = Corpus(root, report.snapshot)
+        for name, stage in report.stages.items():
+            tell(StageEnded(stage=name, **stage.model_dump()))
+        tell(corpus_is(corpus.snapshot, is_new=report.is_new))
         if report.is_new:
             emit_commit(root, corpus.snapshot)
         if publishes:
@@ -82,27 +91,16 @@ def _build(store: Store, walk: Walk, plan: Plan, source: Path | str, resources: 
     walk.keep_sources()
     resources = resources.model_copy(update={"source": walk.folder, "answers": store.answers})
     refuse_wrong_servers(config, resources)
-    stages: dict[str, StageReport] = {}
-    waited_s = 0.0
     warnings = list(walk.notes)
     with embedded_language_model() as language_model:
-        for stage in WALK:
-            buckets = walk.take_settled(stage)
-            if buckets and resources.server is None:
-                language_model.warm_up()  # it takes half a minute, beside the other stages
-            if buckets and stage is REFINE_DESCRIPTIONS and resources.server is None:
-                wait_began = time.monotonic()
-                resources = resources.model_copy(update={"server": _address(language_model, warnings)})
-                waited_s = time.monotonic() - wait_began
-            results = map_stage(stage, buckets, walk, resources)
-            stages[stage.name] = _report(results)
+        done = run_shards(walk, resources, language_model.warm_up, lambda: _address(language_model, warnings))
     committed = walk.commit(source, resources.max_duplicate_share)
     return BuildReport(
         plan=plan,
         snapshot=committed.number,
         is_new=walk.previous is None or committed.number != walk.previous.number,
-        stages=stages,
-        language_model_wait_s=waited_s,
+        stages={stage.name: _report(done.results.get(stage.name, [])) for stage in WALK},
+        language_model_wait_s=done.waited_s,
         wall_s=time.monotonic() - began,
         warnings=warnings,
     )
@@ -129,7 +127,7 @@ def _address(language_model: EmbeddedLanguageModel, warnings: list[str]) -> str:
     except (ServerError, AssetError) as error:
         # Its units are refused as transient and wait for the next run; everything else of this run is kept.
         warnings.append(f"the embedded language model is not available: {error}")
-        get_run_logger().error(warnings[-1])
+        LOG.error("%s", warnings[-1])
         return "http://127.0.0.1:9/v1"  # the discard port: refuses at once
 
 

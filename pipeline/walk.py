@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,6 +138,13 @@ class ShardJob:
     before: Receipt | None
     """What the newest snapshot holds of the shard."""
 
+    def anywhere(self) -> ShardJob:
+        """The same for a process that may have started in another folder: no path in it is relative."""
+        resources = self.resources.model_copy(update={"source": self.resources.source.absolute()})
+        folder = self.store.folder
+        store = self.store if folder is None else Store(folder.absolute(), self.store.num_buckets)
+        return replace(self, resources=resources, store=store)
+
     def run(self) -> ShardResult:
         """Do it. Nobody but the store knows of it before the walk has noted the receipt."""
         (stage,) = (stage for stage in WALK if stage.name == self.stage)
@@ -242,6 +249,11 @@ class Walk:
         result = self.job(stage, bucket, resources).run_as(stage)
         self.note(result.receipt)
         return result
+
+    def asks(self, stage: Stage[Any]) -> bool:
+        """Whether a shard of the stage mostly waits for a language model. Drafts do where one looks at frames."""
+        is_drafted_alone = stage is DRAFT_DESCRIPTIONS and self.config.drafts.vision is None
+        return stage.request is not None and not is_drafted_alone
 
     def note(self, receipt: Receipt) -> None:
         """Count a shard that is done into what will be committed."""
@@ -362,7 +374,7 @@ def open_walk(
     remembered = memory_path(address)
     known = store.read_memory(remembered)
     listed = list_address(
-        address, known, said, may_read=may_read, leave_out=store.root, links_out=config.videos.links_out
+        address, known, said, may_read=may_read, leave_out=store.folder, links_out=config.videos.links_out
     )
     sources, notes = listed.sources, list(listed.notes)
     if not may_read:

@@ -24,4 +24,6 @@ def test_progress_is_the_mean_over_the_stages_and_those_that_had_nothing_to_do_a
     progress.note("extract_tracks", 5, 0, 2)
     assert progress.state() == (31.2, "extract tracks 1 of 4, start language model 0 of 1")
     progress.note("refine_descriptions", 3, 0, 0)
+    assert progress.state()[0] == 68.8  # one of its two shards
+    progress.note("refine_descriptions", 5, 0, 0)
     assert progress.state()[0] == 81.2

@@ -10,13 +10,14 @@ import pytest
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.stage_task import map_stage, run_shard
+from flows.stage_task import run_shard, run_shards
 from pipeline.actions.stage import MEASURE_ACTIONS
 from pipeline.run import ReconcileError, ShardResult
-from pipeline.stage import Resources
+from pipeline.stage import Resources, Stage
 from pipeline.store import Receipt
 from pipeline.walk import Walk
 from schemas.table import SchemaError
+from schemas.videos import SOURCES
 
 DONE = ShardResult(
     Receipt(stage="measure_actions", bucket=0, key="k", files={}, num_units=0), num_computed=0, num_taken_over=0,
@@ -25,12 +26,19 @@ DONE = ShardResult(
 
 
 class WalkThatFails:
-    """Stands for a walk, and its one job, on a disk that fails: what it raises, attempt by attempt, then a shard."""
+    """A walk of one bucket, and its one job, on a disk that fails: what it raises by attempt, then a shard."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.num_attempts = 0
         self.noted: list[Receipt] = []
+        self.sources = {0: SOURCES.empty()}
+
+    def is_settled(self, stage: Stage[Any], bucket: int) -> bool:
+        return stage is not MEASURE_ACTIONS or bool(self.noted)
+
+    def asks(self, stage: Stage[Any]) -> bool:
+        return False
 
     def job(self, *_: Any) -> WalkThatFails:
         return self
@@ -47,7 +55,7 @@ class WalkThatFails:
 
 @pytest.fixture(scope="module")
 def prefect() -> Iterator[None]:
-    with prefect_test_harness():
+    with prefect_test_harness(server_startup_timeout=120):
         yield
 
 
@@ -56,10 +64,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_shard, "retry_delay_seconds", 0)
 
 
-def run(walk: WalkThatFails) -> list[ShardResult]:
+def run(walk: WalkThatFails) -> dict[str, list[ShardResult]]:
     @flow
-    def one_shard() -> list[ShardResult]:
-        return map_stage(MEASURE_ACTIONS, [0], cast(Walk, walk), Resources())
+    def one_shard() -> dict[str, list[ShardResult]]:
+        return run_shards(cast(Walk, walk), Resources(), lambda: None, lambda: "nobody is asked").results
 
     return one_shard()
 
@@ -67,7 +75,7 @@ def run(walk: WalkThatFails) -> list[ShardResult]:
 @pytest.mark.server
 def test_a_shard_is_tried_again_where_the_disk_or_the_network_failed(prefect: None) -> None:
     walk = WalkThatFails(OSError(errno.EIO, "Input/output error"), OSError(errno.ESTALE, "Stale file handle"))
-    assert run(walk) == [DONE]
+    assert run(walk) == {"measure_actions": [DONE]}
     assert walk.num_attempts == 3
     assert walk.noted == [DONE.receipt]
 

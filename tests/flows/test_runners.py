@@ -1,0 +1,117 @@
+"""The same corpus whatever computes its shards: threads, Dask or Ray processes, also with a worker killed meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.corpus import BuildReport, build_corpus
+from flows.runners import shard_runners
+from pipeline.inspection.corpus import Corpus
+from pipeline.stage import Resources
+from pipeline.walk import ConfigError
+from tests.answer_server import AnswerServer
+from tests.flows.conftest import content
+from tests.real_corpus import asking_by_rule
+
+
+@pytest.fixture(scope="module")
+def prefect() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="module")
+def by_threads() -> dict[str, Any]:
+    return {}
+
+
+def build(clips: Path, root: Path, answers: AnswerServer, runner: str) -> BuildReport:
+    how = Resources(runner=runner, server=answers.address, workers=2)
+    return build_corpus(clips, root, asking_by_rule(), how, 4)
+
+
+def files(root: Path) -> set[str]:
+    """Names, which are hashes of their bytes, of all shards but the ledgers, which say how long the work took."""
+    receipts = Corpus(root).snapshot.receipts
+    return {file.path for receipt in receipts for name, file in receipt.files.items() if name != "ledger"}
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["undisturbed", "with a worker killed"])
+def test_the_corpus_is_the_same_to_the_byte(
+    runner: str,
+    is_killed: bool,
+    clips: Path,
+    tmp_path: Path,
+    prefect: None,
+    answers: AnswerServer,
+    by_threads: dict[str, Any],
+) -> None:
+    if not by_threads:
+        build(clips, tmp_path / "threads", answers, "threads")
+        by_threads.update(content=content(tmp_path / "threads"), files=files(tmp_path / "threads"))
+    root = tmp_path / runner
+    killed: list[int] = []
+    if is_killed:
+        threading.Thread(target=kill_one_at_work, args=(runner, root, killed), daemon=True).start()
+
+    report = build(clips, root, answers, runner)
+
+    assert bool(killed) is is_killed
+    assert report.stages["extract_tracks"].num_computed == 3
+    assert content(root) == by_threads["content"]
+    assert files(root) == by_threads["files"]
+    assert not list(root.glob("tmp/*")) or is_killed
+    assert not workers(runner), "the cluster outlived its run"
+
+
+def workers(runner: str) -> dict[int, psutil.Process]:
+    """Worker processes of this one's cluster."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            command = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if command.startswith("ray::") if runner == "ray" else "multiprocessing.spawn" in command:
+            found[process.pid] = process
+    return found
+
+
+def kill_one_at_work(runner: str, root: Path, killed: list[int]) -> None:
+    """Kill the worker that has a decoder, once a shard of tracks is being written."""
+    while not killed:
+        time.sleep(0.02)
+        if not list(root.glob("receipts/probe_videos/*")) or not list(root.glob("tmp/*")):
+            continue
+        at_work = workers(runner)
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if process.ppid() in at_work and "pipeline.videos.decoding" in process.cmdline():
+                    at_work[process.ppid()].send_signal(signal.SIGKILL)
+                    killed.append(process.ppid())
+                    break
+            except psutil.Error:
+                continue
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_an_extra_that_is_missing_is_told_with_what_to_do(runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, f"prefect_{runner}.task_runners", None)
+    with (
+        pytest.raises(ConfigError, match=rf'pip install "facescribe\[{runner}\]"'),
+        shard_runners(Resources(runner=runner)),
+    ):
+        raise AssertionError("nothing can be computed")
