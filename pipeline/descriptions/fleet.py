@@ -32,7 +32,7 @@ FAILURES_TO_SET_ASIDE = 3
 LOWERED = 0.8
 """What a server's limit is multiplied by when it has too much: once for all that was sent before."""
 
-WEIGHT_OF_AN_ANSWER = 0.2
+WEIGHT_OF_AN_ANSWER = 0.1
 """Of the latest answer in a server's pace, which is a running mean."""
 
 OVERTAKEN_AFTER = 2.0
@@ -120,7 +120,7 @@ class Server:
 
     def is_lost(self, patience: Patience) -> bool:
         """Whether nobody should wait for it any longer."""
-        return self.is_aside and self._rounds >= patience.max_attempts
+        return self.is_aside and self._rounds >= patience.max_attempts and not self._may_be_tried
 
     def cost(self, now: float) -> tuple[float, int]:
         """Seconds until it would have answered one question more, if it took them one after the other. How long its
@@ -149,7 +149,7 @@ class Server:
         self.pace_s = took_s if is_new_pace else self.pace_s + WEIGHT_OF_AN_ANSWER * (took_s - self.pace_s)
         self._quickest_s, self._answered_at = min(self._quickest_s, took_s), now
         self._failures_in_a_row, self._rounds, self.is_aside = 0, 0.0, False
-        self._stop_care()
+        self.stop_care()
         if took_s > patience.timeout_s / 2 and took_s > 2 * self._quickest_s:
             self._lower(now, now - took_s)  # before time runs out
         elif is_full:
@@ -201,7 +201,8 @@ class Server:
     # Looking after one that is aside
 
     def begin_care(self, fleet: Fleet) -> None:
-        self._stop_care()
+        """Look after it, unless it is set up otherwise, which no waiting mends."""
+        self.stop_care()
         if self._rounds < math.inf:
             self._care = asyncio.get_running_loop().create_task(self._look_after(fleet))
 
@@ -216,17 +217,14 @@ class Server:
         self._may_be_tried, self._care = True, None
         fleet.hand_out()
 
-    def leave_alone(self) -> None:
-        """Nobody asks any more: it is not looked after either."""
-        self._stop_care()
-
     def give_a_chance(self, patience: Patience) -> None:
         """Let it be tried at once, if nobody looks after it or waits for it any more."""
         if self.is_aside and (self._care is None or self.is_lost(patience)):
-            self._stop_care()
+            self.stop_care()
             self._rounds, self._may_be_tried = 0.0, True
 
-    def _stop_care(self) -> None:
+    def stop_care(self) -> None:
+        """Look after it no more: it answers, or nobody asks."""
         if self._care is not None:
             self._care.cancel()
             self._care = None
@@ -299,7 +297,7 @@ class Fleet:
             self._bounds.remove(bound)
             if not self._bounds:
                 for server in self.servers:
-                    server.leave_alone()
+                    server.stop_care()
             self.hand_out()
 
     async def ask(self, body: bytes, patience: Patience, *, is_further: bool) -> Reply:
@@ -324,6 +322,8 @@ class Fleet:
         Raises:
             ServerUnavailable: there is none to wait for.
         """
+        if question.is_hopeless(self.servers):
+            raise question.unavailable(self.servers)
         waiting = _Waiting(question, asyncio.get_running_loop().create_future())
         queue = self._further if question.is_further else self._first
         queue.append(waiting)
@@ -357,11 +357,9 @@ class Fleet:
                 else:
                     stay.append(waiting)
             queue.extendleft(reversed(stay))
-        for queue in (self._further, self._first):
-            hopeless = [waiting for waiting in queue if waiting.question.is_hopeless(self.servers)]
-            for waiting in hopeless:
-                queue.remove(waiting)
-                if not waiting.place.done():
+        if any(server.is_aside for server in self.servers):
+            for waiting in [*self._further, *self._first]:
+                if waiting.question.is_hopeless(self.servers) and not waiting.place.done():
                     waiting.place.set_exception(waiting.question.unavailable(self.servers))
 
     async def _attempt(self, question: _Question, place: Place) -> Reply:
@@ -401,21 +399,22 @@ class Fleet:
 
     async def _first_answer(self, question: _Question, place: Place) -> Reply:
         """The answer of this server, or of another that is asked too because this one hangs."""
-        asked = [asyncio.create_task(self._attempt(question, place))]
-        began = time.monotonic()
+        began, is_asked_twice = time.monotonic(), False
+        under_way = {asyncio.create_task(self._attempt(question, place))}
         try:
             while True:
-                done, under_way = await asyncio.wait(asked, timeout=LOOK_EVERY_S, return_when="FIRST_COMPLETED")
-                answers = [one for one in done if one.exception() is None]
-                if answers or not under_way:
-                    question.is_answered = bool(answers)
-                    return (answers or asked)[0].result()
-                if len(asked) == 1 and (other := self._quicker_than(time.monotonic() - began, question, place[0])):
-                    asked.append(asyncio.create_task(self._attempt(question, (other, other.begin()))))
+                done, under_way = await asyncio.wait(under_way, timeout=LOOK_EVERY_S, return_when="FIRST_COMPLETED")
+                for one in done:
+                    if not under_way or not isinstance(one.exception(), AttemptFailed):
+                        question.is_answered = one.exception() is None
+                        return one.result()
+                if not is_asked_twice and (other := self._quicker_than(time.monotonic() - began, question, place[0])):
+                    is_asked_twice = True
+                    under_way.add(asyncio.create_task(self._attempt(question, (other, other.begin()))))
         finally:
-            for one in asked:
+            for one in under_way:
                 one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     def _quicker_than(self, waited_s: float, question: _Question, server: Server) -> Server | None:
         """Another server that would long have answered, when nobody waits for a place at it."""
