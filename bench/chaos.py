@@ -518,6 +518,8 @@ def hold_against_undisturbed(stage: Stage) -> list[str]:
     peaceful = stage.folder / "peaceful.toml"
     peaceful.write_text(stage.build_file.read_text().replace('runner = "dask"', 'runner = "threads"'))
     run("undisturbed build", stage.start_build(str(stage.folder / "undisturbed"), peaceful))
+    if problems:
+        return problems
     digests = [digest_in_child(stage, root) for root in (stage.root, str(stage.folder / "undisturbed"))]
     (stage.folder / "digests.json").write_text(json.dumps(digests, indent=1))
     for table in digests[1]:

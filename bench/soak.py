@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -153,14 +154,21 @@ def command(name: str, source: Path, root: Path, build_file: Path, server: str) 
     asked = [sys.executable, "-m", "flows", name, *([] if name == "check" else [str(source)]), "--root", str(root)]
     asked += [] if name == "check" else ["--config", str(build_file), "--server", server]
     began = time.monotonic()
-    peak_mib = 0.0
+    peak_mib, used_before = 0.0, cpu_of_ended()
     with tempfile.TemporaryFile("w+") as words, subprocess.Popen(asked, stdout=words, stderr=words) as process:
         while process.poll() is None:
             peak_mib = max(peak_mib, peak_of(process.pid))
             time.sleep(0.05)
         seconds = time.monotonic() - began
         words.seek(0)
-        return {"status": process.returncode, "s": seconds, "mib": peak_mib, "said": words.read()[-600:]}
+        facts = {"s": seconds, "cpu_s": cpu_of_ended() - used_before, "mib": peak_mib}
+        return {"status": process.returncode, **facts, "said": words.read()[-600:]}
+
+
+def cpu_of_ended() -> float:
+    """Seconds of processors that ended children have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_of(pid: int) -> float:
@@ -257,6 +265,7 @@ def processes() -> dict[str, dict[str, int]]:
             role = "builder" if process is own else next((r for w, r in ROLES.items() if w in words), "other")
             facts = {"count": 1, "rss": process.memory_info().rss, "fds": process.num_fds()}
             facts["threads"] = process.num_threads()
+            facts["cpu_s"] = int(sum(process.cpu_times()[:2]))
         except psutil.Error:
             continue
         of_role = found.setdefault(role, dict.fromkeys(facts, 0))
