@@ -144,7 +144,7 @@ class PrefectProcess(PrefectServer):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         super().start()
-        self.wait_until_ready(120)
+        self.wait_until_ready(300)
 
     def kill(self) -> None:
         """`kill -9` to the server; what stands above it ends by itself."""

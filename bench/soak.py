@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where videos, corpus and figures lie")
     parser.add_argument("--steps", default="100,1000,10000,20000", help="videos after each step")
     parser.add_argument("--networks", choices=["recorded", "real"], default="recorded")
+    parser.add_argument("--workers", type=int, default=2, help="shards side by side")
     parser.add_argument("--make", type=int, help="only make so many videos")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
@@ -85,13 +86,13 @@ def main() -> None:
         for step in steps:
             if step not in done:
                 subprocess.run([sys.executable, __file__, str(folder), "--make", str(step)], check=True)
-                row = one_step(folder, step, server)
+                row = one_step(folder, step, server, arguments.workers)
                 with (folder / "steps.jsonl").open("a") as log:
                     log.write(json.dumps(row) + "\n")
     print(table(folder))
 
 
-def one_step(folder: Path, videos: int, server: str) -> dict[str, Any]:
+def one_step(folder: Path, videos: int, server: str, workers: int) -> dict[str, Any]:
     """Add videos up to a number, build, and run the commands that must find nothing to do and no fault."""
     from flows.building import run_flow
     from pipeline.stage import Resources
@@ -104,7 +105,7 @@ def one_step(folder: Path, videos: int, server: str) -> dict[str, Any]:
             os.link(folder / "made" / _name(number), place)
     began = time.monotonic()
     # The texts are the notes themselves, so that faces that do the same are told in the same words.
-    how = Resources(server=server, max_duplicate_share=1.0, workers=2)
+    how = Resources(server=server, max_duplicate_share=1.0, workers=workers)
     report = run_flow(source, root, config(), how, BUCKETS)
     build_s = time.monotonic() - began
     (folder / "build.toml").write_text(as_toml())
