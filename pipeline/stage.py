@@ -71,8 +71,8 @@ class Resources(BaseModel):
     """Seconds one attempt of a request may take before it counts as failed."""
 
     request_attempts: int = Field(default=4, ge=1)
-    """Attempts per request and server, with exponential back-off between them, before its unit is refused as transient.
-    """
+    """Attempts per request and server, with exponential back-off between them, before its unit is refused as transient;
+    also how often in a row a server that is away is looked at before nobody waits for it."""
 
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds without a new frame after which a decoder counts as hung and is ended; its video is refused."""
