@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from pipeline.stage import Resources
-from pipeline.telemetry.events import LOG
+from pipeline.telemetry.events import LOG, facts_here
 from pipeline.telemetry.observing import observed
 
 __all__ = ["LOG", "observed_flow"]
@@ -26,7 +26,7 @@ class _ToRunLog(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "unit" in getattr(record, "facts", {}):
+        if "unit" in {**facts_here(), **getattr(record, "facts", {})}:
             return
         try:
             get_run_logger().log(record.levelno, "%s", record.getMessage())

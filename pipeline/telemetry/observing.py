@@ -14,7 +14,7 @@ from pipeline.snapshot import Snapshot
 from pipeline.stage import Resources
 from pipeline.telemetry import metrics
 from pipeline.telemetry.events import CorpusIs, Event, RunBegan, RunEnded, about, hearing, tell
-from pipeline.telemetry.logs import logging_to
+from pipeline.telemetry.logs import STANDARD_ERROR, logging_to
 from pipeline.telemetry.metrics import RunFigures, ServerFigures
 
 _run: ContextVar[str] = ContextVar("_run", default="")
@@ -41,6 +41,8 @@ def observed(resources: Resources, root: str, *, flow_run: str = "") -> Iterator
             yield resources.model_copy(update={"run": outer})
         return
     run = flow_run or uuid.uuid4().hex
+    if resources.log_file not in (None, STANDARD_ERROR):  # workers need not stand in the folder where the run began
+        resources = resources.model_copy(update={"log_file": resources.log_file.absolute()})
     figures = RunFigures()
     registry = metrics.registry_of(figures, _servers)
     if resources.metrics_file is not None:
