@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    from pipeline.object_file import ObjectFile
+
 
 LEFTOVER_S = 24 * 3600
 """Age from which a temporary file is a killed run's: one that is still written is touched far more often."""
@@ -91,7 +93,7 @@ class Files(Protocol):
     def read(self, path: str) -> bytes:
         """All of a small file."""
 
-    def source(self, path: str, num_bytes: int | None = None) -> str | pa.NativeFile:
+    def source(self, path: str, num_bytes: int | None = None) -> str | ObjectFile:
         """What pyarrow opens to read any part of a file alone. Who knows its size spares a question."""
 
     def local(self, path: str) -> Path:

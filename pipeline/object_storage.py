@@ -11,21 +11,19 @@ given by us if what lies there is what we sent.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 import obstore
-import pyarrow as pa
 from obstore import exceptions as told
 
 from pipeline.files import (
@@ -39,6 +37,7 @@ from pipeline.files import (
     content_of,
 )
 from pipeline.leases import hold_alone, hold_together, holder_of
+from pipeline.object_file import ObjectFile, Span, open_object
 from pipeline.shard_cache import ShardCache
 
 if TYPE_CHECKING:
@@ -217,11 +216,12 @@ class Objects:
 
     def source(self, path: str, num_bytes: int | None = None) -> ObjectFile:
         """Read by ranges, straight from the store."""
-        size = self.size(path) if num_bytes is None else num_bytes
-        return ObjectFile(_Ranges(lambda start, length: self._range(path, start, length), size), mode="r")
+        return open_object(partial(self._spans, path), self.size(path) if num_bytes is None else num_bytes)
 
-    def _range(self, path: str, start: int, length: int) -> bytes:
-        return bytes(self._repeated(path, lambda: obstore.get_range(self._store, path, start=start, length=length)))
+    def _spans(self, path: str, spans: Sequence[Span]) -> list[bytes]:
+        starts, ends = [start for start, _ in spans], [end for _, end in spans]
+        got = self._repeated(path, lambda: obstore.get_ranges(self._store, path, starts=starts, ends=ends))
+        return [bytes(part) for part in got]
 
     def local(self, path: str) -> Path:
         """Out of the cache, which it is fetched into first, and only if its bytes are what its name says."""
@@ -356,41 +356,3 @@ class Objects:
             f"{self.address} cannot be reached for {path or 'its list'} ({short}): look at the address, the region and "
             "the network; then run the same again, it goes on where it stopped"
         ) from error
-
-
-class ObjectFile(pa.PythonFile):  # type: ignore[misc]  # pyarrow is not typed
-    """An object as a file that pyarrow reads; no other part of it comes than what is read."""
-
-    def __init__(self, ranges: _Ranges, mode: str) -> None:
-        self._ranges = ranges  # pyarrow takes the rest
-
-    def read_at(self, nbytes: int, offset: int) -> bytes:
-        """A part; unlike pyarrow's own, for any number of threads at once."""
-        return self._ranges.read_at(offset, nbytes)
-
-
-class _Ranges(io.RawIOBase):
-    def __init__(self, read_range: Callable[[int, int], bytes], num_bytes: int) -> None:
-        self._read_range, self._num_bytes, self._at = read_range, num_bytes, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._num_bytes}[whence]
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = self.read_at(self._at, self._num_bytes if size is None or size < 0 else size)
-        self._at += len(data)
-        return data
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        length = min(size, self._num_bytes - offset)
-        return self._read_range(offset, length) if length > 0 else b""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, NoReturn
-
-import pyarrow as pa
-import pyarrow.fs as pafs
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from pipeline.files import Files, Hold, StoredFile, StoreError
+from pipeline.object_file import ObjectFile, Span, open_object
 from pipeline.shard_cache import ShardCache
-
-CHUNK_BYTES = 8 << 20
 
 
 class OtherPlace:
@@ -28,13 +24,12 @@ class OtherPlace:
         try:
             import fsspec
 
-            files, self._root = fsspec.core.url_to_fs(uri)
+            self._files, self._root = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"cannot open {uri}: neither this program nor fsspec ({error}) knows this kind of place; install the "
                 "fsspec package for it, or copy the corpus to disk"
             ) from error
-        self._files = pafs.PyFileSystem(pafs.FSSpecHandler(files))
 
     def __reduce__(self) -> tuple[Callable[[str], OtherPlace], tuple[str]]:
         return OtherPlace, (self.address,)
@@ -45,12 +40,16 @@ class OtherPlace:
 
     def read(self, path: str) -> bytes:
         """Its bytes."""
-        with self.source(path) as file:
-            return bytes(file.read())
+        return bytes(self._files.cat_file(f"{self._root}/{path}"))
 
-    def source(self, path: str, num_bytes: int | None = None) -> pa.NativeFile:
+    def source(self, path: str, num_bytes: int | None = None) -> ObjectFile:
         """Read by ranges, where that kind of place can."""
-        return self._files.open_input_file(f"{self._root}/{path}")
+        where = f"{self._root}/{path}"
+
+        def read_spans(spans: Sequence[Span]) -> list[bytes]:
+            return [bytes(self._files.cat_file(where, start, end)) for start, end in spans]
+
+        return open_object(read_spans, self.size(path) if num_bytes is None else num_bytes)
 
     def local(self, path: str) -> Path:
         """Out of the cache, which it is fetched into first."""
@@ -64,9 +63,7 @@ class OtherPlace:
             yield copy
 
     def _fetch(self, path: str, into: Path) -> None:
-        with self.source(path) as there, into.open("wb") as file:
-            while chunk := there.read(CHUNK_BYTES):
-                file.write(chunk)
+        self._files.get_file(f"{self._root}/{path}", str(into))
 
     def uri(self, path: str) -> str:
         """By which fsspec opens it."""
@@ -74,25 +71,19 @@ class OtherPlace:
 
     def size(self, path: str) -> int:
         """As the place says."""
-        info = self._files.get_file_info(f"{self._root}/{path}")
-        if info.type != pafs.FileType.File:
-            raise FileNotFoundError(2, "no such file", self.uri(path))
-        return int(info.size)
+        return int(self._files.info(f"{self._root}/{path}")["size"])
 
     def names(self) -> list[str]:
         """Of files and folders."""
-        return [info.base_name for info in self._infos("", recursive=False)]
+        return [PurePosixPath(name).name for name in self._files.ls(self._root, detail=False)]
 
     def listed(self, below: str = "") -> list[StoredFile]:
         """Every file."""
         begin = len(self._root.rstrip("/")) + 1
-        files = [info for info in self._infos(below, recursive=True) if info.type == pafs.FileType.File]
-        found = [StoredFile(info.path[begin:], info.size, (info.mtime_ns or 0) / 1e9) for info in files]
+        infos = self._files.find(f"{self._root}/{below}".rstrip("/"), detail=True)
+        # When they were written says each kind of place in its own way, and nothing that is only read asks it.
+        found = [StoredFile(path[begin:], int(info["size"]), 0.0) for path, info in infos.items()]
         return sorted(found, key=lambda file: file.path)
-
-    def _infos(self, below: str, *, recursive: bool) -> list[Any]:
-        where = f"{self._root}/{below}".rstrip("/")
-        return list(self._files.get_file_info(pafs.FileSelector(where, allow_not_found=True, recursive=recursive)))
 
     def place(self, temporary: Path, path: str, *, only_if_absent: bool = False) -> NoReturn:
         """Raises StoreError."""

@@ -36,10 +36,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -47,6 +48,9 @@ from pipeline.files import Files, Hold, content_of, files_at
 from pipeline.files import StoredFile as StoredFile  # noqa: PLC0414  # they are of what a store offers
 from pipeline.files import StoreError as StoreError  # noqa: PLC0414
 from schemas.table import SCHEMA_VERSION, Table
+
+if TYPE_CHECKING:
+    from pipeline.object_file import ObjectFile
 
 ROW_GROUP_BYTES = 8 << 20
 """Largest row group, unless a single row is larger. What is read beside a unit's own rows is less than two of them."""
@@ -286,13 +290,17 @@ class Store:
 
     def read(self, file: ShardFile, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a shard, or only the named columns."""
-        return pq.read_table(self.source(file), columns=None if columns is None else list(columns), partitioning=None)
+        return _read_table(self.source(file), columns)
 
     def dataset(self, files: Iterable[ShardFile], schema: pa.Schema) -> pads.Dataset:
         """Shards of a table together, to be asked for some columns and rows; columns that a file lacks are null."""
-        form = pads.ParquetFileFormat()
-        fragments = [form.make_fragment(self.source(file)) for file in files]
-        return pads.FileSystemDataset(fragments, schema, form)
+        files = list(files)
+        try:
+            where, root = pafs.FileSystem.from_uri(self.path(files[0]))  # which asks by itself, in its own threads
+            paths = [root.removesuffix(files[0].path) + file.path for file in files]
+        except pa.ArrowInvalid:  # a kind of place that Arrow does not know
+            where, paths = None, [str(self._files.local(file.path)) for file in files]
+        return pads.dataset(paths, schema=schema, filesystem=where, format="parquet", partitioning=None)
 
     def iter_batches(self, file: ShardFile) -> Iterator[pa.Table]:
         """The rows of a shard, one row group at a time."""
@@ -306,7 +314,7 @@ class Store:
         """Where any Parquet reader finds the shard: a path, or a URI."""
         return self._files.uri(file.path)
 
-    def source(self, file: ShardFile | StoredFile) -> str | pa.NativeFile:
+    def source(self, file: ShardFile | StoredFile) -> str | ObjectFile:
         """What pyarrow opens to read any part of a Parquet file, and no other part."""
         return self._files.source(file.path, file.bytes)
 
@@ -592,7 +600,7 @@ class Store:
         """The rows of one night. Raises FileNotFoundError or DamagedFileError."""
         name = _canary_name(night)
         try:
-            return pq.read_table(self._files.source(name), partitioning=None)
+            return self.read_parquet(name)
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -607,9 +615,7 @@ class Store:
 
     def read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of any Parquet file by its path below the root, or only the named columns."""
-        return pq.read_table(
-            self._files.source(path), columns=None if columns is None else list(columns), partitioning=None
-        )
+        return _read_table(self._files.source(path), columns)
 
     def rewrite(self, path: str, rows: pa.Table) -> None:
         """Put other rows into a Parquet file that is no shard, in place."""
@@ -786,6 +792,14 @@ def _row_groups(path: str) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as parquet:
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group)
+
+
+def _read_table(source: str | ObjectFile, columns: Sequence[str] | None) -> pa.Table:
+    if isinstance(source, str):
+        return pq.read_table(source, columns=None if columns is None else list(columns), partitioning=None)
+    from pipeline.object_file import read_table
+
+    return read_table(source, columns)
 
 
 def _is_cell(field: pa.Field) -> bool:

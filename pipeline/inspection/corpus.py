@@ -111,7 +111,13 @@ class Corpus:
         empty = _table(table).empty().select(names)
         bucket = self.store.bucket_of(video_id)
         files = [r.files[table] for r in self.snapshot.receipts if r.bucket == bucket and table in r.files]
-        parts = [pq.read_table(self.store.source(f), columns=names, filters=filters, partitioning=None) for f in files]
+        if self.store.folder is not None:
+            paths = [self.store.path(file) for file in files]
+            parts = [pq.read_table(path, columns=names, filters=filters, partitioning=None) for path in paths]
+        else:
+            wanted_rows = pq.filters_to_expression(filters)
+            stored = [self.store.dataset([file], _table(table).schema) for file in files]
+            parts = [one.to_table(names, filter=wanted_rows) for one in stored]
         rows = pa.concat_tables([empty, *(part.select(names).cast(empty.schema) for part in parts)])
         return rows.sort_by([(name, "ascending") for name in key]).select(list(columns))
 
