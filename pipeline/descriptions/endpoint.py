@@ -6,9 +6,11 @@ import asyncio
 import json
 import math
 import random
+import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -92,7 +94,6 @@ class Endpoint:
         self.url = url
         self._key = plain_key(api_key)
         self._headers = {"Authorization": f"Bearer {self._key or 'none'}", "Content-Type": "application/json"}
-        self._trust = httpx.create_ssl_context()
         self._idle: list[httpx.AsyncClient] = []
 
     async def attempt(self, body: bytes, timeout_s: float) -> Reply:
@@ -145,7 +146,7 @@ class Endpoint:
             headers=self._headers,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),  # the whole attempt has its own limit
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
-            verify=self._trust,
+            verify=_trust(),
             trust_env=not _is_loopback(self.url),
         )
 
@@ -285,6 +286,12 @@ def _get(url: str, api_key: str | None, timeout_s: float) -> httpx.Response:
         return httpx.get(url, headers=headers, timeout=timeout_s, trust_env=not _is_loopback(url))
     except httpx.TransportError as error:
         raise ServerUnavailable(f"no answer from {url}: {_cause(error)}; {WHAT_TO_DO}") from error
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates are believed; read once, which takes 35 ms."""
+    return httpx.create_ssl_context()
 
 
 def _is_loopback(address: str) -> bool:
