@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -183,25 +184,38 @@ class _Check:
             if is_newest:
                 self._receipt_on_disk(receipt)
             progress.report("check", snapshot.number, done=place + 1, total=len(snapshot.receipts))
-        self._refuse_repeated_keys(snapshot)
-        self._every_unit_ended(snapshot)
+        with self._unreadable_told(where):
+            self._refuse_repeated_keys(snapshot)
+        with self._unreadable_told(where):
+            self._every_unit_ended(snapshot)
         for receipt in snapshot.receipts:
             if receipt.stage == IMPORT_REVIEWS:
-                self._edited_texts(snapshot, receipt)
+                with self._unreadable_told(where):
+                    self._edited_texts(snapshot, receipt)
         counts = dict.fromkeys(TABLES, 0)
         for receipt in snapshot.receipts:
             for table, file in receipt.files.items():
                 counts[table] = counts.get(table, 0) + file.rows
         reasons: Counter[str] = Counter()
         files = snapshot.files(REJECTS.name)
-        for file in files:
-            if self._sound[file.path]:
-                reasons.update(self._store.read(file, ["reason"])["reason"].to_pylist())
+        with self._unreadable_told(where):
+            for file in files:
+                if self._sound[file.path]:
+                    reasons.update(self._store.read(file, ["reason"])["reason"].to_pylist())
         mend = MEND_SNAPSHOT
         if counts != dict.fromkeys(TABLES, 0) | snapshot.counts:
             self._tell(where, f"counts {counts}, as its receipts say", snapshot.counts, mend)
         if all(self._sound[file.path] for file in files) and reasons != Counter(snapshot.rejects):
             self._tell(where, f"rejects {dict(reasons)}, as its shards say", snapshot.rejects, mend)
+
+    @contextmanager
+    def _unreadable_told(self, where: str) -> Iterator[None]:
+        """Of a shard that is not hashed, a column may be damaged that was not looked at when its file was."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            next = "`facescribe check` without --quick tells which" if self._quick else MAKE_ANEW
+            self._tell(where, "shards that can be read", str(error).splitlines()[0] if str(error) else error, next)
 
     def _receipt_on_disk(self, receipt: Receipt) -> None:
         name = f"receipts/{receipt.stage}/{receipt.bucket:04d}-{receipt.key}.json"
@@ -276,13 +290,13 @@ class _Check:
             if loose := [f.name for f in schema if f.nullable and not table.field(f.name).nullable]:
                 self._tell(file.path, f"column {loose[0]} that cannot be null", "one that can", **of)
             told = schema.metadata or {}
-            if told.get(b"table", b"").decode() != name:
-                self._tell(file.path, f"a footer of table {name}", told.get(b"table", b"none").decode(), **of)
-            made_from = json.loads(told.get(b"made_from", b"{}"))
+            if (of_table := told.get(b"table", b"none").decode(errors="replace")) != name:
+                self._tell(file.path, f"a footer of table {name}", of_table, **of)
+            made_from = _made_from(told)
             made = (made_from.get("stage"), made_from.get("bucket", receipt.bucket))
             if made != (receipt.stage, receipt.bucket):
                 expected = f"a footer of stage {receipt.stage}, bucket {receipt.bucket}"
-                self._tell(file.path, expected, f"stage {made[0]}, bucket {made[1]}", **of)
+                self._tell(file.path, expected, f"stage {made[0]!a}, bucket {made[1]!a}", **of)
             if "video_id" in schema.names:
                 strange = [v for v in _distinct(parquet, "video_id") if not self._is_of_bucket(v, receipt.bucket)]
                 if strange:
@@ -368,11 +382,14 @@ class _Check:
                 if self._store.folder is None:
                     connection.register("keys_of_files", _keys_of_files(self._store, table, files))
                     rows, given = "keys_of_files", {}
-                repeated = connection.execute(
-                    f"select {keys}, count(*), list(distinct filename) from {rows} "
-                    f"group by {keys} having count(*) > 1 order by all limit 3",
-                    given,
-                ).fetchall()
+                try:
+                    repeated = connection.execute(
+                        f"select {keys}, count(*), list(distinct filename) from {rows} "
+                        f"group by {keys} having count(*) > 1 order by all limit 3",
+                        given,
+                    ).fetchall()
+                except duckdb.Error as error:
+                    raise OSError(str(error)) from error
             for *key, count, held in repeated:
                 names = tuple(sorted(path for path in paths if any(place.endswith(path) for place in held)))
                 told = dict(zip(table.primary_key, key, strict=True))
@@ -493,6 +510,15 @@ _STAGES: Mapping[str, Stage[Any]] = {stage.name: stage for stage in WALK}
 
 def _refusal(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["unit_id"], row["unit_key"], row["reason"], row["is_transient"]
+
+
+def _made_from(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """What a footer says that the rows were made from; nothing where it says nothing that can be read."""
+    try:
+        said = json.loads(metadata.get(b"made_from", b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _distinct(parquet: pq.ParquetFile, column: str) -> Iterable[str]:

@@ -231,7 +231,7 @@ class Store:
             raise StoreError(f"no corpus at {root}: run `facescribe build SOURCE --root {root}` first") from None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             facts = f'{{"format": "facescribe corpus", "schema_version": {SCHEMA_VERSION}, "num_buckets": NUMBER}}'
             raise StoreError(
                 f"{path} is not a corpus file ({type(error).__name__}: {error}): choose another --root, or, if there "

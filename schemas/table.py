@@ -53,11 +53,14 @@ def read_cell(field: pa.Field, cell: bytes | memoryview | pa.Buffer) -> np.ndarr
         SchemaError: the field is no tensor column, or the cell's length does not fit the dimensions.
     """
     dtype, sizes = _tensor_layout(field)
-    flat: np.ndarray[Any, Any] = np.frombuffer(cell, dtype=dtype)
     try:
+        flat: np.ndarray[Any, Any] = np.frombuffer(cell, dtype=dtype)
         return flat.reshape([-1 if size is None else size for size in sizes])
     except ValueError:
-        raise SchemaError(f"{field.name}: cell of {flat.size} values does not fit the dimensions {sizes}") from None
+        num_bytes = memoryview(cell).nbytes
+        raise SchemaError(
+            f"{field.name}: cell of {num_bytes // dtype.itemsize} values does not fit the dimensions {sizes}"
+        ) from None
 
 
 def write_cell(field: pa.Field, array: np.ndarray[Any, Any]) -> bytes:
@@ -75,9 +78,16 @@ def write_cell(field: pa.Field, array: np.ndarray[Any, Any]) -> bytes:
 
 def _tensor_layout(field: pa.Field) -> tuple[np.dtype[Any], list[int | None]]:
     metadata = field.metadata or {}
-    if b"dims" not in metadata:
+    if b"dims" not in metadata or b"dtype" not in metadata:
         raise SchemaError(f"{field.name} is not a tensor column")
-    return np.dtype(metadata[b"dtype"].decode()).newbyteorder("<"), list(json.loads(metadata[b"dims"]).values())
+    try:
+        dtype = np.dtype(metadata[b"dtype"].decode("ascii")).newbyteorder("<")
+        sizes = list(json.loads(metadata[b"dims"]).values())
+    except (TypeError, ValueError, SyntaxError, AttributeError, RecursionError) as error:  # SyntaxError is NumPy's
+        raise SchemaError(f"{field.name}: its dtype or dimensions cannot be read: {error}") from error
+    if dtype.kind not in "biuf" or not all(size is None or (type(size) is int and size >= 0) for size in sizes):
+        raise SchemaError(f"{field.name}: {dtype} {sizes} is no tensor of numbers")
+    return dtype, sizes
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,8 @@ class Table:
             if not field.nullable:
                 raise SchemaError(f"table {self.name}: column {field.name} is missing")
             return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        if table.column_names.count(field.name) > 1:
+            raise SchemaError(f"table {self.name}: column {field.name} is there twice")
         values = table.column(field.name)
         if not values.type.equals(field.type):
             raise SchemaError(f"table {self.name}: column {field.name} is {values.type}, expected {field.type}")

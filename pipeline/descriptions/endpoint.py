@@ -188,8 +188,8 @@ def list_models(address: str, *, api_key: str | None = None, timeout_s: float = 
     """
     response = _get(f"{address.rstrip('/')}/models", api_key, timeout_s)
     try:
-        return [str(model["id"]) for model in response.raise_for_status().json()["data"]]
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+        return [_text(model["id"]) for model in response.raise_for_status().json()["data"]]
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ServerUnavailable(
             f"{address} answered {response.status_code} without a list of models ({error!r}); {WHAT_TO_DO}"
         ) from error
@@ -204,9 +204,16 @@ def engine_version(address: str, *, api_key: str | None = None, timeout_s: float
     parts = urlsplit(address)
     response = _get(f"{parts.scheme}://{parts.netloc}/version", api_key, timeout_s)
     try:
-        return str(response.raise_for_status().json()["version"])
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
+        return _text(response.raise_for_status().json()["version"])
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _text(said: object) -> str:
+    """What a server calls something. Raises ValueError where it is no text that could be stored."""
+    text = str(said)
+    text.encode()  # half a surrogate pair is JSON, but no text
+    return text
 
 
 WHAT_TO_DO = "check that the server runs and that its address, key and model name are right, then run again"

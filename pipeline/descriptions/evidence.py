@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas.actions import COARSE_ACTIONS, FACIAL_ACTIONS, INTENSITIES, REGIONS, TOLD_ACTIONS, UNCLEAR_REASONS
 
@@ -25,6 +25,13 @@ class EvidenceEvent(BaseModel):
     offset_s: float
     peak: float
     intensity: str
+
+    @field_validator("intensity")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in INTENSITIES:
+            raise ValueError(f"expected one of {', '.join(INTENSITIES)}, got {value!r}")
+        return value
 
     @property
     def duration_s(self) -> float:

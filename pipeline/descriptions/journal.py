@@ -13,12 +13,13 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from filelock import FileLock
 
@@ -120,8 +121,8 @@ class AnswerJournal:
         if row is None:
             return None
         try:
-            return Reply(**json.loads(row[0]))
-        except (ValueError, TypeError) as error:
+            return _kept(json.loads(row[0]))
+        except (ValueError, TypeError, RecursionError) as error:
             raise JournalError(f"{self.path}: the answer {key} cannot be read ({error}); {_MOVE_AWAY}") from error
 
     def put(self, key: str, reply: Reply, video_id: str) -> None:
@@ -179,6 +180,8 @@ class AnswerJournal:
             yield
         except sqlite3.Error as error:
             raise self._told(error) from error
+        except UnicodeDecodeError as error:  # what SQLite says of a damaged file quotes it
+            raise JournalError(f"{self.path} is damaged or no journal of answers ({error}); {_MOVE_AWAY}") from error
 
     def _told(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details above the lowest byte
@@ -216,6 +219,14 @@ def open_journal(answers: str | Path) -> AnswerJournal:
     from pipeline.descriptions.shared_journal import SharedJournal
 
     return SharedJournal(str(answers))
+
+
+def _kept(said: Mapping[str, Any]) -> Reply:
+    """The answer in a row's JSON. Raises ValueError or TypeError where it is none."""
+    reply = Reply(**said)
+    if not all(type(getattr(reply, field.name)).__name__ == field.type for field in fields(Reply)):
+        raise ValueError("an answer of another form")
+    return reply
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def faults_of_checksums(folder: Path) -> list[str]:
     for number, line in enumerate(lines):
         expected, _, name = line.partition("  ")
         path = folder / name
-        if not name or not path.resolve().is_relative_to(folder.resolve()):
+        if not name or "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
             faults.append(f"line {number + 1} of {CHECKSUMS} names no file of the folder")
         elif not path.is_file():
             faults.append(f"{name} is not there")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.export.folder import CHECKSUMS, ExportError, faults_of_checksums
-from pipeline.export.record import RECORD, Export
+from pipeline.export.record import RECORD, Export, PromptRecord
 from pipeline.walk import BuildConfig
 
 
@@ -81,14 +82,26 @@ def read_export(folder: Path) -> ReadExport:
     return ReadExport(folder, record, config, notes, fingerprint)
 
 
+def _section_of(prompt: PromptRecord, sections: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The part of a config that names the prompt; None if there is no such part."""
+    section = sections.get("descriptions") if prompt.stage == "refine_descriptions" else sections.get("drafts")
+    if isinstance(section, dict) and prompt.stage != "refine_descriptions":
+        section = section.get("vision")
+    return section if isinstance(section, dict) and "prompt" in section else None
+
+
 def _config_of(folder: Path, record: Export) -> tuple[BuildConfig, tuple[str, ...]]:
     """The build's config, its own prompts being the copies in the export."""
-    sections: dict[str, Any] = {name: dict(fields) for name, fields in record.config.items()}
+    sections: dict[str, Any] = deepcopy(record.config)
     notes = []
     for prompt in record.prompts:
         if not prompt.name.endswith(".toml"):
             continue  # one of this program's, by its name
-        section = sections["descriptions"] if prompt.stage == "refine_descriptions" else sections["drafts"]["vision"]
+        section = _section_of(prompt, sections)
+        if section is None:
+            raise RebuildError(
+                f"{folder / RECORD} has a prompt of {prompt.stage}, and a config that names none: get the export again"
+            )
         if prompt.file is not None and (folder / prompt.file).is_file():
             section["prompt"] = str(folder / prompt.file)
         else:

@@ -245,7 +245,7 @@ def _region_and_spans(result: _Result, track: TrackMap, which: str) -> tuple[str
         try:
             frames = sorted((_frame(one["start"]), _frame(one["end"])))
             spans.append((track.time_of(frames[0]), track.time_of(frames[1])))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ReviewFileError(
                 f"{which}: a span that the review copy does not have ({error}), in {one!r:.80}: was frameRate changed "
                 "in the labelling interface? It must be $fps; nothing of the file was taken"
@@ -255,7 +255,7 @@ def _region_and_spans(result: _Result, track: TrackMap, which: str) -> tuple[str
 
 
 def _frame(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
         raise ValueError(f"frame {value!r:.40}")
     return int(value)
 

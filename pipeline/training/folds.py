@@ -178,11 +178,11 @@ def _rows(path: Path) -> list[dict[str, str | None]]:
     try:
         if path.suffix == ".parquet":
             table = pq.read_table(path, partitioning=None)
-            table = table.cast(pa.schema([(name, pa.string()) for name in table.column_names]))
         else:
             names = path.open(encoding="utf-8-sig").readline().strip().split(",")
             text = dict.fromkeys((name.strip().strip('"') for name in names), pa.string())
             table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=text, strings_can_be_null=False))
+        table = table.cast(pa.schema([(name, pa.string()) for name in table.column_names]))
     except OSError as error:
         raise FoldError(f"cannot read folds {path}: {error.strerror or error}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from pipeline.training.errors import EvaluationError
-from schemas.table import SchemaError, Table, column
+from schemas.table import Table, column
 
 CONTROLS: Mapping[str, str] = {
     "none": "the clip and its own text",
@@ -89,11 +89,11 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path, partitioning=None)
         metadata = table.schema.metadata or {}
-        labels = tuple(json.loads(metadata[b"labels"]))
+        labels = tuple(map(str, json.loads(metadata[b"labels"])))
         return Predictions(PREDICTIONS.conform(table), labels, metadata[b"made_with"].decode())
     except FileNotFoundError as error:
         raise PredictionError(f"{path} is not there: `facescribe evaluate` writes it from a finished run") from error
-    except (pa.ArrowInvalid, KeyError, json.JSONDecodeError, SchemaError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise PredictionError(f"{path} is no table of predictions ({error}): delete it and evaluate again") from error
 
 

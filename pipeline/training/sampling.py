@@ -123,12 +123,16 @@ class SamplingPlan:
         Raises:
             TrainingError: its content is not what its hash says.
         """
-        table = pq.read_table(path, partitioning=None)
-        said = table.schema.metadata or {}
-        plan = cls(
-            table.replace_schema_metadata(None), SamplingConfig.model_validate_json(said.get(b"sampling", b"{}"))
-        )
-        if said.get(b"key", b"").decode() != plan.key:
+        try:
+            table = pq.read_table(path, partitioning=None)
+            said = table.schema.metadata or {}
+            config = SamplingConfig.model_validate_json(said.get(b"sampling", b"{}"))
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise TrainingError(f"{path} is damaged ({error}): start the run anew, or restore the file") from error
+        plan = cls(table.replace_schema_metadata(None), config)
+        if said.get(b"key", b"") != plan.key.encode():
             raise TrainingError(f"{path} was changed since it was written: start the run anew, or restore the file")
         return plan
 

@@ -128,10 +128,15 @@ class SplitPlan:
         Raises:
             TrainingError: its content is not what its hash says.
         """
-        table = pq.read_table(path, partitioning=None)
-        said = table.schema.metadata or {}
-        plan = cls(table.replace_schema_metadata(None), json.loads(said.get(b"left_out", b"{}")))
-        if said.get(b"key", b"").decode() != plan.key:
+        try:
+            table = pq.read_table(path, partitioning=None)
+            said = table.schema.metadata or {}
+            plan = cls(table.replace_schema_metadata(None), json.loads(said.get(b"left_out", b"{}")))
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+            raise TrainingError(f"{path} is damaged ({error}): start the run anew, or restore the file") from error
+        if said.get(b"key", b"") != plan.key.encode():
             raise TrainingError(f"{path} was changed since it was written: start the run anew, or restore the file")
         return plan
 

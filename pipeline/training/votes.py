@@ -5,9 +5,10 @@ A data set's reader or a manifest puts votes into the corpus (`videos.votes`); a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -66,21 +67,33 @@ def read_votes(path: Path, clips: ClipList, labels: Sequence[str]) -> dict[str, 
     """
     try:
         table = pq.read_table(path, partitioning=None) if path.suffix == ".parquet" else pacsv.read_csv(path)
+        columns = table.column_names  # which raises where a name is no UTF-8
     except FileNotFoundError:
         raise TrainConfigError(f"loss.votes: no such file: {path}") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TrainConfigError(f"loss.votes: {path} cannot be read: {error}") from error
-    by = "video_id" if "video_id" in table.column_names else "path"
-    if missing := [name for name in (by, *labels) if name not in table.column_names]:
+    by = "video_id" if "video_id" in columns else "path"
+    if missing := [name for name in (by, *labels) if columns.count(name) != 1]:
         raise TrainConfigError(
-            f"loss.votes: {path} has no column {missing[0]!r}; expected path or video_id, and {', '.join(labels)}"
+            f"loss.votes: {path} has no column {missing[0]!r}, or two of it; expected path or video_id, and "
+            f"{', '.join(labels)}"
         )
     names = dict(zip(clips.table[by].to_pylist(), clips.table["video_id"].to_pylist(), strict=True))
     votes = {}
     for row in table.select([by, *labels]).to_pylist():
-        counts = [float(row[label] or 0) for label in labels]
-        if min(counts) < 0 or not sum(counts) > 0:
-            raise TrainConfigError(f"loss.votes: {path} has no vote, or a negative one, for {row[by]!r}")
+        counts = [_number(row[label]) for label in labels]
+        if not min(counts) >= 0 or not 0 < sum(counts) < math.inf:
+            raise TrainConfigError(
+                f"loss.votes: {path} has no vote, a negative one, or one that is no number, for {row[by]!r}"
+            )
         if row[by] in names:
             votes[names[row[by]]] = counts
     return votes
+
+
+def _number(cell: Any) -> float:
+    """The votes in a cell; an empty one has none, and what is no number is not a number."""
+    try:
+        return float(cell or 0)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

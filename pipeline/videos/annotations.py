@@ -101,7 +101,7 @@ def _said(
         if not given:
             raise AnnotationError(f"{path}: row {number} has no {key_name}")
         try:
-            key = key_of(given)
+            key = key_of(_text(given))
             said, folds_said = _row_said(row)
         except CellError as error:
             raise AnnotationError(f"{path}: row {number}: {error}") from None
@@ -121,7 +121,7 @@ def _row_said(row: Mapping[str, Any]) -> tuple[dict[str, Any], Folds | None]:
     for name, value in row.items():
         try:
             if name in TEXTS:
-                said[name] = (value or "").strip() or None
+                said[name] = _text(value).strip() or None
             elif name == "votes":
                 said[name] = read_votes(value)
             elif name in ("fold", "folds"):
@@ -137,10 +137,18 @@ def _row_said(row: Mapping[str, Any]) -> tuple[dict[str, Any], Folds | None]:
     return said, folds
 
 
-def _caption(column: str, value: str | None) -> list[dict[str, str]]:
+def _caption(column: str, value: Any) -> list[dict[str, str]]:
     named = _CAPTION.fullmatch(column)
     language = (named[1] if named else None) or UNSTATED
-    return [{"language": language, "text": value.strip()}] if value and value.strip() else []
+    text = _text(value).strip()
+    return [{"language": language, "text": text}] if text else []
+
+
+def _text(value: Any) -> str:
+    """A cell that should be text; an empty one is none. A column of Parquet may hold lists or records."""
+    if not isinstance(value, str | None):
+        raise CellError(f"expected text, got {type(value).__name__}: only votes, folds and captions may be nested")
+    return value or ""
 
 
 def _add_folds(path: Path, found: Mapping[str, dict[str, Any]], folds: Mapping[str, Folds]) -> None:
