@@ -102,7 +102,7 @@ def _open_models(folder: Path) -> Read:
         endpoint._get = answer
         try:
             version = endpoint.engine_version("http://127.0.0.1:1/v1")
-            must(version is None or bool(version.encode()), "a version that is no text")
+            (version or "").encode()
             for name in endpoint.list_models("http://127.0.0.1:1/v1"):
                 name.encode()
         finally:
