@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,6 +43,16 @@ Annotations = Annotated[
 Server = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to ask instead, as http://HOST:PORT/v1.")]
 Model = Annotated[str | None, typer.Option(help="The name that this server knows its model by.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Shards computed side by side.")]
+Runner = Annotated[
+    Literal["threads", "dask", "ray"] | None,
+    typer.Option(help="What computes shards: threads, or processes of a Dask or Ray cluster."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of that cluster, as tcp://HOST:8786. Without it, processes of this machine are started."
+    ),
+]
 LogFile = Annotated[
     Path | None,
     typer.Option(allow_dash=True, help="Where each event is written as a line of JSON; - is standard error."),
@@ -69,6 +79,8 @@ def build(
     log_file: LogFile = None,
     metrics_port: MetricsPort = None,
     metrics_file: MetricsFile = None,
+    runner: Runner = None,
+    cluster: Cluster = None,
 ) -> None:
     """Bring a corpus up to date with a source: tracks, actions, motion, descriptions.
 
@@ -93,7 +105,7 @@ def build(
     from pipeline.walk import open_walk
 
     _refuse_missing(source)
-    what, how = _settings(config, server, model, workers, log_file, metrics_port, metrics_file)
+    what, how = _settings(config, server, model, workers, log_file, metrics_port, metrics_file, runner, cluster)
     signal.signal(signal.SIGINT, _stop_after_what_is_under_way)
 
     try:
@@ -243,6 +255,8 @@ def _settings(
     log_file: Path | None = None,
     metrics_port: int | None = None,
     metrics_file: Path | None = None,
+    runner: str | None = None,
+    cluster: str | None = None,
 ) -> tuple[BuildConfig, Resources]:
     """What to compute and how: the build file, and over it what stands on the command line."""
     from pipeline.walk import load_build_file
@@ -258,8 +272,13 @@ def _settings(
         "log_file": log_file,
         "metrics_port": metrics_port,
         "metrics_file": metrics_file,
+        "runner": runner,
+        "cluster": cluster,
     }
-    return what, how.model_copy(update={name: value for name, value in given.items() if value is not None})
+    how = how.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if how.cluster is not None and how.runner == "threads":
+        raise typer.BadParameter("say what it is: --runner dask or --runner ray", param_hint="--cluster")
+    return what, how
 
 
 def _stop_after_what_is_under_way(number: int, frame: object) -> None:

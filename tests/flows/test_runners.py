@@ -22,6 +22,9 @@ from tests.answer_server import AnswerServer
 from tests.flows.conftest import content
 from tests.real_corpus import asking_by_rule
 
+TITLES = {"dask": "dask worker", "ray": "ray::"}
+"""How the command of a worker process begins."""
+
 
 @pytest.fixture(scope="module")
 def prefect() -> Iterator[None]:
@@ -40,9 +43,11 @@ def build(clips: Path, root: Path, answers: AnswerServer, runner: str) -> BuildR
 
 
 def files(root: Path) -> set[str]:
-    """Names, which are hashes of their bytes, of all shards but the ledgers, which say how long the work took."""
+    """Names, which are hashes of their bytes, of all shards but ledgers, which say how long the work took, and
+    texts, whose rows lie in the order in which answers came."""
     receipts = Corpus(root).snapshot.receipts
-    return {file.path for receipt in receipts for name, file in receipt.files.items() if name != "ledger"}
+    differ = {"ledger", "descriptions"}
+    return {file.path for receipt in receipts for name, file in receipt.files.items() if name not in differ}
 
 
 @pytest.mark.slow
@@ -85,7 +90,7 @@ def workers(runner: str) -> dict[int, psutil.Process]:
             command = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if command.startswith("ray::") if runner == "ray" else "multiprocessing.spawn" in command:
+        if command.startswith(TITLES[runner]):
             found[process.pid] = process
     return found
 
