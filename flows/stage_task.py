@@ -20,6 +20,7 @@ from prefect.task_runners import TaskRunner
 from flows.runners import shard_runners
 from pipeline import progress
 from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
+from pipeline.files import StorageError
 from pipeline.run import ShardResult
 from pipeline.stage import Resources, Stage
 from pipeline.telemetry.events import ShardCameBack, ShardHandedOut, ShardWaits, tell
@@ -38,6 +39,8 @@ def may_pass(task: object, task_run: TaskRun, state: State[Any]) -> bool:
     Requests are repeated where they are sent, and a unit that was refused for a passing reason by the next pass.
     """
     error = state.result(raise_on_failure=False)
+    if isinstance(error, StorageError):
+        return error.may_pass
     # A full disk is told by Arrow in words only.
     return isinstance(error, OSError) and error.errno not in STAYS and "[errno 28]" not in str(error)
 
