@@ -23,6 +23,10 @@ def gallery(
         str | None, typer.Option(help="An SQL condition over tracks, videos and descriptions: only what fits.")
     ] = None,
     snapshot: Annotated[int | None, typer.Option(help="An older snapshot.")] = None,
+    blur: Annotated[
+        bool,
+        typer.Option("--blur", help="Show no picture that tells whose face it is: for pages that leave the house."),
+    ] = False,
 ) -> None:
     """Write pages to look at: per track its film, motion, action curves, draft and refined text, and to judge it.
 
@@ -43,7 +47,14 @@ def gallery(
         default = Path("gallery.html") if "://" in root else Path(root, "gallery.html")
         chosen = read_track_ids(tracks) if tracks is not None else None
         with progress_bars():
-            path = write_gallery(Corpus(root, snapshot), output or default, limit=limit, tracks=chosen, where=where)
+            path = write_gallery(
+                Corpus(root, snapshot),
+                output or default,
+                limit=limit,
+                tracks=chosen,
+                where=where,
+                is_blurred=blur,
+            )
     except ChoiceError as error:
         raise typer.BadParameter(str(error)) from error
     console.print(f"gallery: {path.resolve()}", highlight=False, soft_wrap=True)

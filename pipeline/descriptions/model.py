@@ -77,9 +77,13 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     where, name = str(gguf.parent), gguf.name
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=name)
+        tokenizer: Any = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            where, gguf_file=name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
+            where,
+            gguf_file=name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.bfloat16,
+            local_files_only=True,
         )
     except (ValueError, OSError, KeyError) as error:
         raise ModelError(f"{gguf} cannot be read as GGUF weights of a known architecture: {error}") from error

@@ -16,6 +16,10 @@ from pathlib import Path
 from pipeline.local_server import HOST, LocalServer, ServerError
 
 
+NEVER_PASSED_ON = ("trust", "host", "load-format=", "config")
+"""Beginnings of arguments that would undo what `_arguments` says about whom the server hears and what it runs."""
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """What is served, and with how much of the machine."""
@@ -110,6 +114,12 @@ def _vllm_program() -> Path:
 
 
 def _arguments(settings: ServerSettings, port: int) -> list[str]:
+    for given in settings.more_arguments:
+        if given.lstrip("-").replace("_", "-").startswith(NEVER_PASSED_ON):
+            raise ServerError(
+                f"{given} is not passed on: the server listens to this machine alone, and runs nothing out of a folder of "
+                "weights; start `vllm serve` yourself where you need it, and name its address"
+            )
     arguments = ["serve", str(settings.model_folder), "--served-model-name", settings.served_name]
     arguments += ["--host", HOST, "--port", str(port), "--max-model-len", str(settings.max_model_len)]
     # Otherwise the model folder's sampling defaults would apply, unseen by the request and so by its key.
@@ -117,6 +127,8 @@ def _arguments(settings: ServerSettings, port: int) -> list[str]:
     # White space between JSON fields is part of no schema; a small model was seen to fill its answer with it.
     compact_json = {"backend": "xgrammar", "disable_any_whitespace": True}
     arguments += ["--structured-outputs-config", json.dumps(compact_json)]
+    if "--load-format" not in settings.more_arguments:
+        arguments += ["--load-format", "safetensors"]  # else a folder with pickles alone would be unpickled
     if settings.eager:
         arguments.append("--enforce-eager")
     if settings.max_images:

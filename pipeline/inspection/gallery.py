@@ -56,12 +56,13 @@ def write_gallery(
     where: str | None = None,
     one_file: int = ONE_FILE,
     per_file: int = PER_FILE,
+    is_blurred: bool = False,
 ) -> Path:
     """Write tracks, by video path and start, as a page at `path`: whole or not at all.
 
     limit: only the first so many. tracks: only these, in this order. where: only those that fit an SQL condition over
     tracks, videos and descriptions (the newest of each). More than `one_file` of them need a folder beside the page,
-    named as it is with `_pages`.
+    named as it is with `_pages`. is_blurred: no picture shows whose face it is (`blurring.py`).
 
     Raises:
         ChoiceError: a ValueError; a track that is not there, a condition that is no SQL, a negative limit.
@@ -70,8 +71,9 @@ def write_gallery(
     rows, total = choose_rows(corpus, tracks, where, limit)
     rejects = _rejects(corpus)
     facts = _page_facts(corpus, rows, total, rejects) | {"is_limited": limit is not None and len(rows) == limit}
+    facts["is_blurred"] = is_blurred
     environment = html_environment(Path(__file__).parent)
-    articles = _each_reported(corpus, rows, rejects)
+    articles = _each_reported(corpus, rows, rejects, is_blurred=is_blurred)
     pages = path.with_name(f"{path.stem}_pages")
     if len(rows) <= one_file:
         with whole_file(path) as file:
@@ -182,7 +184,7 @@ def _rejects(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _each_reported(
-    corpus: Corpus, rows: Sequence[Row], listed: Sequence[Mapping[str, Any]]
+    corpus: Corpus, rows: Sequence[Row], listed: Sequence[Mapping[str, Any]], *, is_blurred: bool
 ) -> Iterator[dict[str, Any]]:
     """What the template needs of each track, read one track at a time."""
     rejects: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -194,5 +196,6 @@ def _each_reported(
         reviews.setdefault(review["track_id"], []).append(review)
     report("write_gallery", 0, done=0, total=len(rows))
     for done, row in enumerate(rows, start=1):
-        yield track_facts(corpus, row, rejects.get(row.track_id, {}), reviews.get(row.track_id, []))
+        refused, reviewed = rejects.get(row.track_id, {}), reviews.get(row.track_id, [])
+        yield track_facts(corpus, row, refused, reviewed, is_blurred=is_blurred)
         report("write_gallery", 0, done=done, total=len(rows))

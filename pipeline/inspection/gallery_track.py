@@ -46,13 +46,18 @@ class ClaimSpan(timeline.Span):
 
 
 def track_facts(
-    corpus: Corpus, row: Row, rejects: Mapping[str, Mapping[str, Any]], reviews: Sequence[Mapping[str, Any]]
+    corpus: Corpus,
+    row: Row,
+    rejects: Mapping[str, Mapping[str, Any]],
+    reviews: Sequence[Mapping[str, Any]],
+    *,
+    is_blurred: bool = False,
 ) -> dict[str, Any]:
     """What the article of one track is written from. `rejects`: of this track, by stage."""
     ids = row.video_id, row.track_id
     (passport,) = corpus.of_track("tracks", *ids, TRACK_COLUMNS).to_pylist()
     clock = Clock(passport["start_s"], passport["end_s"])
-    film, num_clips = _film(corpus, ids, passport["num_frames"], clock)
+    film, num_clips = _film(corpus, ids, passport["num_frames"], clock, is_blurred)
     actions = corpus.of_track("actions", *ids, ACTION_COLUMNS).to_pylist()
     drafts = corpus.of_track("drafts", *ids, ["text", "writer", "seen_text"]).to_pylist()
     description = _description(corpus, row)
@@ -86,18 +91,20 @@ def track_facts(
     }
 
 
-def _film(corpus: Corpus, ids: tuple[str, str], num_frames: int, clock: Clock) -> tuple[list[FilmFrame], int]:
+def _film(
+    corpus: Corpus, ids: tuple[str, str], num_frames: int, clock: Clock, is_blurred: bool
+) -> tuple[list[FilmFrame], int]:
     """Up to sixteen frames of the track's motion clips and the number of clips; without clips, crops of the track."""
     clips = corpus.of_track("motion", *ids, ["clip_id", "start_s", "is_padding"])
     if not clips.num_rows:
         crops = corpus.of_track(
             "crops", *ids, ["time_s", "crop_jpeg"], position=timeline.middles(num_frames, CROPS_SHOWN)
         )
-        return list(timeline.film_of_crops(crops, clock)), 0
+        return list(timeline.film_of_crops(crops, clock, is_blurred=is_blurred)), 0
     chosen = timeline.choose_clip_frames(clips)
     columns = ["clip_id", "times_s", "frames", "motion_weights", "is_motion_known"]
     wanted = corpus.of_track("motion", *ids, columns, clip_id=sorted({clip_id for clip_id, _, _ in chosen}))
-    return list(timeline.film_of_clips(wanted, chosen, clock)), clips.num_rows
+    return list(timeline.film_of_clips(wanted, chosen, clock, is_blurred=is_blurred)), clips.num_rows
 
 
 def _description(corpus: Corpus, row: Row) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.inspection.blurring import blurred
 from schemas.actions import ACTION_SIDES, ACTIONS, FACIAL_ACTIONS, TOLD_ACTIONS, UNMEASURED_REASONS
 from schemas.motion import CLIP_FRAMES, MOTION
 from schemas.table import read_cell
@@ -139,7 +140,9 @@ def choose_clip_frames(clips: pa.Table) -> list[tuple[str, int, int]]:
     return [every[position] for position in middles(len(every), CLIP_FRAMES)]
 
 
-def film_of_clips(clips: pa.Table, chosen: Sequence[tuple[str, int, int]], clock: Clock) -> Iterator[FilmFrame]:
+def film_of_clips(
+    clips: pa.Table, chosen: Sequence[tuple[str, int, int]], clock: Clock, *, is_blurred: bool = False
+) -> Iterator[FilmFrame]:
     """The chosen frames with their motion. `clips` holds clip_id, times_s, frames, motion_weights, is_motion_known."""
     by_id = {clip["clip_id"]: clip for clip in clips.to_pylist()}
     for clip_id, number, frame in chosen:
@@ -148,21 +151,23 @@ def film_of_clips(clips: pa.Table, chosen: Sequence[tuple[str, int, int]], clock
         yield FilmFrame(
             time_s=clock.since_start(float(cells["times_s"])),
             percent=clock.percent(float(cells["times_s"])),
-            picture=_picture(cells["frames"]),
+            picture=_picture(cells["frames"], is_blurred=is_blurred),
             heat=_heat(cells["motion_weights"]) if cells["is_motion_known"] else None,
             clip=number,
         )
 
 
-def film_of_crops(crops: pa.Table, clock: Clock) -> Iterator[FilmFrame]:
+def film_of_crops(crops: pa.Table, clock: Clock, *, is_blurred: bool = False) -> Iterator[FilmFrame]:
     """Frames without motion, from rows with time_s and crop_jpeg."""
     for crop in crops.to_pylist():
-        picture = _picture(cv2.imdecode(np.frombuffer(crop["crop_jpeg"], np.uint8), cv2.IMREAD_COLOR_RGB))
+        rgb = cv2.imdecode(np.frombuffer(crop["crop_jpeg"], np.uint8), cv2.IMREAD_COLOR_RGB)
+        picture = _picture(rgb, is_blurred=is_blurred)
         yield FilmFrame(clock.since_start(crop["time_s"]), clock.percent(crop["time_s"]), picture, None, None)
 
 
-def _picture(rgb: Any) -> str:
-    small = cv2.resize(rgb, (FRAME_PX, FRAME_PX), interpolation=cv2.INTER_AREA)
+def _picture(rgb: Any, *, is_blurred: bool) -> str:
+    shown = blurred(rgb) if is_blurred else rgb
+    small = cv2.resize(shown, (FRAME_PX, FRAME_PX), interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     return _data_uri("image/jpeg", ".jpg", bgr, cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
 
