@@ -486,7 +486,7 @@ def workers_of(build: subprocess.Popen[bytes] | None) -> list[tuple[str, psutil.
                 words = " ".join(process.cmdline())
                 if "pipeline.videos.decoding" in words:
                     found.append((process.create_time(), "decoder", process))
-                elif "multiprocessing" in words and "spawn_main" in words:
+                elif words.startswith("dask worker"):  # which the process calls itself
                     found.append((process.create_time(), "Dask worker", process))
     return [(role, process) for _, role, process in sorted(found, key=lambda one: one[0])]
 

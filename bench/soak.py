@@ -55,6 +55,14 @@ with answering() as server:
 """
 
 COMMANDS = ("build", "plan", "check")
+STAGES = {
+    "probe_videos",
+    "extract_tracks",
+    "measure_actions",
+    "encode_motion",
+    "draft_descriptions",
+    "refine_descriptions",
+}
 
 
 def main() -> None:
@@ -64,11 +72,15 @@ def main() -> None:
     parser.add_argument("--steps", default="100,1000,10000,20000", help="videos after each step")
     parser.add_argument("--networks", choices=["recorded", "real"], default="recorded")
     parser.add_argument("--workers", type=int, default=2, help="shards side by side")
+    parser.add_argument("--plot", type=Path, help="only draw what was watched so far into this PNG")
     parser.add_argument("--make", type=int, help="only make so many videos")
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
     if arguments.make is not None:
         make_videos(folder, arguments.make)
+        return
+    if arguments.plot is not None:
+        plot(folder, arguments.plot)
         return
     steps = [int(step) for step in arguments.steps.split(",")]
     os.environ |= {
@@ -454,6 +466,39 @@ def table(folder: Path) -> str:
     for name in ("newest snapshot bytes", "receipts bytes", "memory bytes", "shards bytes", "answers.sqlite bytes"):
         lines.append(f"| {name} | " + " | ".join(f"{row['bytes'].get(name, 0):,}" for row in rows) + " |")
     return "\n".join(lines)
+
+
+def plot(folder: Path, target: Path) -> None:
+    """Memory, open files and threads of all processes, and units ended a minute, over the time that was watched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in _lines(folder / "minutes.jsonl")]
+    minutes, paces, at = [], [], 0.0
+    for before, line in zip([lines[0], *lines], lines, strict=False):
+        # What lies between two runs of the bench is left out.
+        passed = line["s"] if line["s"] < before["s"] else line["at"] - before["at"]
+        at += passed / 60
+        minutes.append(at)
+        is_same_run = line["s"] > before["s"]
+        ended = [sum(n for stage, n in one["done"].items() if stage in STAGES) for one in (before, line)]
+        paces.append(60 * (ended[1] - ended[0]) / passed if is_same_run and passed else 0.0)
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    memory, handles, pace = figure.subplots(3, 1, sharex=True)
+    for role in ("builder", "decoders", "prefect server", "answers"):
+        of_role = [line["processes"].get(role, {}) for line in lines]
+        memory.plot(minutes, [facts.get("rss", 0) / 2**20 for facts in of_role], label=f"{role}, MiB")
+        handles.plot(minutes, [facts.get("fds", 0) for facts in of_role], label=f"{role}, open files")
+    threads = [line["processes"].get("builder", {}).get("threads", 0) for line in lines]
+    handles.plot(minutes, threads, "--", label="builder, threads")
+    pace.plot(minutes, paces, label="units ended a minute, all stages together")
+    pace.set_xlabel("minutes")
+    for axes in (memory, handles, pace):
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left", ncols=2, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(target, dpi=90)
 
 
 if __name__ == "__main__":
