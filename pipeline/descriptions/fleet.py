@@ -365,6 +365,9 @@ class Fleet:
     async def _attempt(self, question: _Question, place: Place) -> Reply:
         """Ask once."""
         server, attempt = place
+        if question.is_answered:  # in the moment in which it was to be asked here too
+            server.given_up(attempt)
+            raise AttemptFailed("was answered elsewhere")
         try:
             reply = await server.endpoint.attempt(question.body, question.patience.timeout_s)
         except AttemptFailed as failure:
@@ -382,6 +385,7 @@ class Fleet:
             server.given_up(attempt)
             raise
         else:
+            question.is_answered = True
             server.answered(attempt, reply, question.patience)
             return reply
         finally:
@@ -404,9 +408,8 @@ class Fleet:
         try:
             while True:
                 done, under_way = await asyncio.wait(under_way, timeout=LOOK_EVERY_S, return_when="FIRST_COMPLETED")
-                for one in done:
+                for one in sorted(done, key=lambda one: one.exception() is not None):  # an answer before a failure
                     if not under_way or not isinstance(one.exception(), AttemptFailed):
-                        question.is_answered = one.exception() is None
                         return one.result()
                 if not is_asked_twice and (other := self._quicker_than(time.monotonic() - began, question, place[0])):
                     is_asked_twice = True
