@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ HANG_S = 120
 MEMORY_BYTES = 6 << 30
 """Address space of a turn beyond what it begins with."""
 
+KEPT_BYTES = 24 << 10
+"""Of the inputs of a target that go into the repository, before they are packed."""
+
 Report = dict[str, Any]
 
 
@@ -48,55 +52,76 @@ def main() -> None:
     args.state.mkdir(parents=True, exist_ok=True)
     if args.keep:
         for target in chosen:
-            _in_child(lambda target=target: _merge(target, args.state / target.name))  # type: ignore[misc]
+            _keep(target, args.state / target.name)
         return
-    until_s, number = args.minutes * 60, _spent_s(args.state)
-    while number < until_s:
-        for target in chosen:
-            _turn(target, args.state / target.name, args.turn)
-        number = _spent_s(args.state)
-        _say(f"{number / 60:.1f} minutes of CPU time of {args.minutes:g}")
+    _take_turns(chosen, args)
+
+
+def _take_turns(targets: Sequence[Any], args: argparse.Namespace) -> None:
+    """Turn after turn, `--jobs` of them side by side, until they have had the CPU time, as the system counted it."""
+    queue: list[Any] = []
+    running: dict[int, _Turn] = {}
+    spent_s = 0.0
+    while running or spent_s < args.minutes * 60:
+        while len(running) < args.jobs and spent_s < args.minutes * 60:
+            queue = queue or list(targets)
+            if any(turn.target is queue[0] for turn in running.values()):
+                break
+            turn = _Turn(queue.pop(0), args.state, args.turn)
+            running[turn.child] = turn
+        child, status, used = os.wait4(-1, 0)
+        spent_s += used.ru_utime + used.ru_stime
+        running.pop(child).end(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
+    _say(f"{spent_s / 60:.1f} minutes of CPU time")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60, help="CPU time of all turns that lie in --state")
+    parser.add_argument("--minutes", type=float, default=60, help="CPU time of all turns together")
     parser.add_argument("--state", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--target", action="append", help="only this one; may be given several times")
     parser.add_argument("--turn", type=int, default=TURN_S, help="seconds of a target's turn")
+    parser.add_argument("--jobs", type=int, default=1, help="turns side by side, of different targets")
     parser.add_argument("--nice", type=int, default=19)
     parser.add_argument("--keep", action="store_true", help="no search: the smallest inputs that reach all that was")
     return parser.parse_args()
 
 
-def _turn(target: Any, folder: Path, turn_s: int) -> None:
-    began = time.monotonic()
-    log = folder / "log.txt"
-    for name in ("corpus", "breaches", "seeds"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    status, cpu_s = _in_child(lambda: _search(target, folder, turn_s), log)
-    said = log.read_text(errors="replace")
-    runs = re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)
-    seen = re.findall(r"#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", said)
-    report: Report = {
-        "target": target.name,
-        "cpu_s": round(cpu_s, 1),
-        "wall_s": round(time.monotonic() - began, 1),
-        "runs": int(runs[-1]) if runs else int(seen[-1][0]) if seen else 0,
-        "branches": int(seen[-1][1]) if seen else 0,
-        "features": int(seen[-1][2]) if seen else 0,
-        "inputs": int(seen[-1][3]) if seen else 0,
-        "status": status,
-        "breaches": len(list((folder / "breaches").glob("*.txt"))),
-    }
-    if status != 0:  # a crash of native code, a hang, or no memory: libFuzzer has written the input
-        shutil.copy(log, folder / f"ended-{int(time.time())}.txt")
-    with (folder / "turns.jsonl").open("a") as file:
-        file.write(json.dumps(report) + "\n")
-    _say(json.dumps(report))
+class _Turn:
+    """A target's turn, in a process of its own."""
+
+    def __init__(self, target: Any, state: Path, turn_s: int) -> None:
+        self.target, self._folder, self._began = target, state / target.name, time.monotonic()
+        for name in ("corpus", "breaches", "seeds"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        self._log, self._place = self._folder / "log.txt", _place(target.name)
+        self.child = _forked(lambda: _search(target, self._folder, self._place, turn_s), self._log)
+
+    def end(self, status: int, cpu_s: float) -> None:
+        """Note what the turn did."""
+        shutil.rmtree(self._place, ignore_errors=True)
+        said = self._log.read_text(errors="replace")
+        runs = re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)
+        seen = re.findall(r"#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", said)
+        report: Report = {
+            "target": self.target.name,
+            "cpu_s": round(cpu_s, 1),
+            "wall_s": round(time.monotonic() - self._began, 1),
+            "runs": int(runs[-1]) if runs else int(seen[-1][0]) if seen else 0,
+            "branches": int(seen[-1][1]) if seen else 0,
+            "features": int(seen[-1][2]) if seen else 0,
+            "inputs": int(seen[-1][3]) if seen else 0,
+            "status": status,
+            "breaches": len(list((self._folder / "breaches").glob("*.txt"))),
+        }
+        if status != 0:  # a crash of native code, a hang, or no memory: libFuzzer has written the input
+            shutil.copy(self._log, self._folder / f"ended-{int(time.time())}.txt")
+        with (self._folder / "turns.jsonl").open("a") as file:
+            file.write(json.dumps(report) + "\n")
+        _say(json.dumps(report))
 
 
-def _search(target: Any, folder: Path, turn_s: int) -> None:
+def _search(target: Any, folder: Path, place: Path, turn_s: int) -> None:
     """A turn, in a process of its own; it does not return."""
     import atheris
 
@@ -104,7 +129,7 @@ def _search(target: Any, folder: Path, turn_s: int) -> None:
     from tests.fuzz.law import judge
     from tests.fuzz.replay import kept, regressions
 
-    read = target.open(_place())
+    read = target.open(place)
     for data in (*target.seeds(), *kept(target.name), *regressions(target.name).values()):
         (folder / "seeds" / hashlib.sha1(data).hexdigest()).write_bytes(data)
     words = folder / "words.txt"
@@ -145,8 +170,23 @@ def _search(target: Any, folder: Path, turn_s: int) -> None:
     atheris.Fuzz()
 
 
-def _merge(target: Any, folder: Path) -> None:
-    """Write the smallest inputs that together reach all that was reached to `merged`; it does not return."""
+def _keep(target: Any, folder: Path) -> None:
+    """Keep the smallest inputs that together reach all that was reached, as far as KEPT_BYTES go."""
+    from tests.fuzz.replay import keep
+
+    place = _place(target.name)
+    child = _forked(lambda: _merge(target, folder, place), folder / "merge.txt")
+    os.waitpid(child, 0)
+    shutil.rmtree(place, ignore_errors=True)
+    merged = sorted((path.read_bytes() for path in (folder / "merged").glob("*")), key=len)
+    sizes = accumulate(len(data) for data in merged)
+    kept = [data for data, size in zip(merged, sizes, strict=True) if size <= KEPT_BYTES]
+    keep(target.name, kept)
+    _say(f"{target.name}: {len(kept)} of {len(merged)} inputs")
+
+
+def _merge(target: Any, folder: Path, place: Path) -> None:
+    """In a process of its own; it does not return."""
     import atheris
 
     from tests.fuzz.law import judge
@@ -154,38 +194,36 @@ def _merge(target: Any, folder: Path) -> None:
     merged = folder / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir(parents=True)
-    read = target.open(_place())
+    read = target.open(place)
     options = ["-merge=1", "-rss_limit_mb=0", f"-max_len={target.most_bytes}"]
     folders = [str(merged), str(folder / "seeds"), str(folder / "corpus")]
     atheris.Setup(["fuzz", *options, *folders], lambda data: judge(target, read, data) and None)
     atheris.Fuzz()
 
 
-def _place() -> Path:
+def _place(name: str) -> Path:
     """An empty folder for what a parser reads, in memory where the system has such a folder."""
     memory = Path("/dev/shm")
-    place = (memory if memory.is_dir() else Path(tempfile.gettempdir())) / f"facescribe-fuzz-{os.getppid()}"
+    place = (memory if memory.is_dir() else Path(tempfile.gettempdir())) / f"facescribe-fuzz-{os.getpid()}-{name}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     return place
 
 
-def _in_child(work: Callable[[], None], log: Path | None = None) -> tuple[int, float]:
-    """Exit status and CPU seconds of a process that does the work."""
+def _forked(work: Callable[[], None], log: Path) -> int:
+    """The id of a process that does the work."""
     child = os.fork()
     if child == 0:
         try:
-            if log is not None:
-                file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-                os.dup2(file, 1)
-                os.dup2(file, 2)
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
             work()
         except BaseException:
             traceback.print_exc()
             os._exit(99)
         os._exit(0)
-    _, status, used = os.wait4(child, 0)
-    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+    return child
 
 
 def _say(line: str) -> None:
@@ -196,12 +234,6 @@ def _say(line: str) -> None:
 def _address_space() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()
-
-
-def _spent_s(state: Path) -> float:
-    """CPU seconds of all turns so far, as the processes themselves had them."""
-    lines = [line for path in state.glob("*/turns.jsonl") for line in path.read_text().splitlines()]
-    return float(sum(json.loads(line)["cpu_s"] for line in lines))
 
 
 if __name__ == "__main__":
