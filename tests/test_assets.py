@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.assets as assets_module
 from pipeline.assets import ASSETS, Asset, AssetError, cache_folder, fetch, fetch_all, status
 
 CONTENT = b"a small file\n" * 1000
@@ -70,6 +71,22 @@ def test_a_package_is_downloaded_once_for_all_its_files(wheels: Path) -> None:
     assert [path.name for path in paths.values()] == ["small.bin", "second.bin"]
     assert downloads == [("facescribe-test-wheel==1.0", 2 * len(CONTENT))]
     assert kept_files() == ["second.bin", "small.bin"], "the wheel itself is not kept"
+
+
+def test_no_more_is_unpacked_than_a_file_should_have(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index could send a file that unpacks to any size: what is written ends one byte after the pinned length."""
+    monkeypatch.setitem(ASSETS, "small.bin", replace(PINNED, num_bytes=len(CONTENT) // 2))
+    written: list[int] = []
+    hashed = assets_module._sha256
+
+    def noted(path: Path) -> str:
+        written.append(path.stat().st_size)
+        return hashed(path)
+
+    monkeypatch.setattr(assets_module, "_sha256", noted)
+    with pytest.raises(AssetError, match="it was not kept"):
+        fetch("small.bin")
+    assert written == [len(CONTENT) // 2 + 1]
 
 
 def test_a_wrong_hash_is_refused_and_leaves_nothing_behind(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
