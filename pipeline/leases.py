@@ -88,7 +88,7 @@ def holder_of(objects: Objects, name: str) -> str:
     try:
         words, _ = objects.get_with_tag(_alone(name))
         return str(json.loads(words)["who"]) if words else ""
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

@@ -151,9 +151,11 @@ def _rows_in(batch: bytes) -> list[Row]:
         rows: list[Row] = []
         for line in batch.splitlines():
             key, video_id, reply, created_at = json.loads(line)
-            rows.append((str(key), str(video_id), str(reply), str(created_at)))
+            row = (str(key), str(video_id), str(reply), str(created_at))
+            "".join(row).encode()  # half a surrogate pair is JSON, but no text
+            rows.append(row)
         return rows
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"a file below {ANSWERS_FOLDER}/ is no batch of answers ({error}): move it away, and its questions are "
             "asked again"

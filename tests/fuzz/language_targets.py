@@ -18,7 +18,9 @@ from pipeline.descriptions.check import TextRules, check, check_prose
 from pipeline.descriptions.evidence import Evidence, EvidenceEvent, UnclearSpan, UnmeasuredSpan
 from pipeline.descriptions.journal import AnswerJournal, JournalError
 from pipeline.descriptions.prompt import PromptError, hashes_of_prompt, messages_of, read_prompt
+from pipeline.descriptions.shared_journal import _rows_in
 from pipeline.descriptions.words import VOCABULARY
+from pipeline.store import StoreError
 from schemas.actions import TOLD_ACTIONS
 from schemas.descriptions import FALLBACK_REASONS
 from tests.fuzz.law import Read, Target, must
@@ -192,6 +194,17 @@ def _open_journal(folder: Path) -> Read:
     return read
 
 
+def _open_batch(folder: Path) -> Read:
+    """Answers as they lie in object storage, taken into a journal's table."""
+    rows = sqlite3.connect(":memory:", isolation_level=None)
+    rows.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, video_id TEXT, reply TEXT, created_at TEXT)")
+
+    def read(data: bytes) -> None:
+        rows.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", _rows_in(data))
+
+    return read
+
+
 def _open_kept_reply(folder: Path) -> Read:
     """A row of the journal whose JSON is another."""
     path = folder / "answers.sqlite"
@@ -264,6 +277,10 @@ TARGETS = (
         ),
     ),
     Target("journal", (JournalError, OSError), _journal, _open_journal, most_bytes=1 << 15),
+    Target(
+        *("answers_batch", (StoreError,), _json(["k", "v", "{}", "2026"]), _open_batch),
+        form="json",
+    ),
     Target(
         *("kept_reply", (JournalError,), _json(asdict(Reply("text", "stop", 1, 2, "m"))), _open_kept_reply),
         form="json",
