@@ -116,7 +116,7 @@ def service_times(source: Path, root: Path, server: str) -> dict[str, Any]:
             result = walk.run(stage, bucket, resources)
             if number:  # the first shard loads networks and starts a decoder
                 shards[stage.name].append((result.num_computed, cpu_s() - began))
-    written = defaultdict(int)
+    written: dict[str, int] = defaultdict(int)
     for receipt in walk.receipts:
         for name, file in receipt.files.items():
             written[name] += file.bytes
@@ -128,7 +128,7 @@ def cpu_s() -> float:
     """CPU seconds of this process and of those that it started."""
     this = psutil.Process()
     times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
+    return float(sum(time.user + time.system for time in times))
 
 
 def timed_build(source: Path, root: Path, server: str, runner: str, workers: int) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def build(arguments: argparse.Namespace) -> None:
 def own_cpu_s() -> float:
     """CPU seconds of this process alone."""
     times = psutil.Process().cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 @dataclass(frozen=True)

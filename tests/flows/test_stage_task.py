@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,10 +14,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.stage_task import run_shard, run_shards
 from pipeline.actions.stage import MEASURE_ACTIONS
+from pipeline.descriptions.draft_stage import DRAFT_DESCRIPTIONS
+from pipeline.descriptions.refine_stage import REFINE_DESCRIPTIONS
 from pipeline.run import ReconcileError, ShardResult
 from pipeline.stage import Resources, Stage
 from pipeline.store import Receipt
-from pipeline.walk import Walk
+from pipeline.videos.stage import PROBE_VIDEOS
+from pipeline.walk import WALK, Walk
 from schemas.table import SchemaError
 from schemas.videos import SOURCES
 
@@ -97,3 +102,61 @@ def test_what_another_attempt_cannot_mend_fails_at_once(prefect: None, error: Ex
         run(walk)
     assert walk.num_attempts == 1
     assert not walk.noted
+
+
+class WalkOfBuckets:
+    """A walk of three buckets, all stages to do; what was done, in order, and which server was to be asked."""
+
+    def __init__(self) -> None:
+        self.sources = {bucket: SOURCES.empty() for bucket in range(3)}
+        self.done: list[tuple[str, int]] = []
+        self.servers: dict[str, set[str | None]] = {}
+
+    def is_settled(self, stage: Stage[Any], bucket: int) -> bool:
+        return (stage.name, bucket) in self.done
+
+    def asks(self, stage: Stage[Any]) -> bool:
+        return stage is REFINE_DESCRIPTIONS
+
+    def job(self, stage: Stage[Any], bucket: int, resources: Resources) -> Any:
+        self.servers.setdefault(stage.name, set()).add(resources.server)
+        receipt = Receipt(stage=stage.name, bucket=bucket, key="k", files={}, num_units=1)
+        return SimpleNamespace(run=lambda: replace(DONE, receipt=receipt))
+
+    def note(self, receipt: Receipt) -> None:
+        self.done.append((receipt.stage, receipt.bucket))
+
+
+def walk_through(server: str | None) -> tuple[WalkOfBuckets, list[str]]:
+    walk, told = WalkOfBuckets(), list[str]()
+
+    def address() -> str:
+        told.append(f"asked for after {len(walk.done)}")
+        return "http://127.0.0.1:9/v1"
+
+    @flow
+    def all_shards() -> None:
+        how = Resources(workers=1, server=server)
+        run_shards(cast(Walk, walk), how, lambda: told.append("warmed up"), address)
+
+    all_shards()
+    assert sorted(walk.done) == sorted((stage.name, bucket) for stage in WALK for bucket in range(3))
+    for bucket in range(3):
+        assert [stage for stage, one in walk.done if one == bucket] == [stage.name for stage in WALK]
+    return walk, told
+
+
+@pytest.mark.server
+def test_a_bucket_goes_on_by_itself_and_is_described_while_others_are_computed(prefect: None) -> None:
+    walk, told = walk_through("http://127.0.0.1:8000/v1")
+    order = walk.done
+    assert order.index((DRAFT_DESCRIPTIONS.name, 0)) < order.index((PROBE_VIDEOS.name, 2))
+    assert not told
+    assert walk.servers[REFINE_DESCRIPTIONS.name] == {"http://127.0.0.1:8000/v1"}
+
+
+@pytest.mark.server
+def test_the_embedded_model_is_warmed_up_at_once_and_asked_when_nothing_else_is_left(prefect: None) -> None:
+    walk, told = walk_through(None)
+    assert told == ["warmed up", f"asked for after {3 * (len(WALK) - 1)}"]
+    assert walk.servers[REFINE_DESCRIPTIONS.name] == {"http://127.0.0.1:9/v1"}
