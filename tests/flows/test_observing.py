@@ -48,7 +48,8 @@ def test_a_build_is_seen_while_it_works_and_in_what_it_leaves(
     asked = ("facescribe_server_in_flight", (("server", server),))
     deadline = time.monotonic() + 400
     while not (during := scraped(port)).get(asked):
-        assert process.poll() is None and time.monotonic() < deadline, "the language model was never asked"
+        assert process.poll() is None, f"ended before it asked the language model: {process.communicate()}"
+        assert time.monotonic() < deadline, "the language model was never asked"
         time.sleep(0.2)
     assert value(during, "facescribe_shards_under_way", stage="refine_descriptions") >= 1
     assert value(during, "facescribe_units_total", stage="extract_tracks", outcome="done") == 2
