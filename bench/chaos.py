@@ -49,8 +49,8 @@ from pipeline.local_server import HOST, free_port
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.s3_server import s3_server
 
-BUCKETS = 8
-NUM_AT_FIRST = 16
+BUCKETS = 4
+NUM_AT_FIRST = 12
 NUM_BASES = 24
 HANGS_S = 420.0
 """A build that takes longer is stuck, whatever was done to it."""
