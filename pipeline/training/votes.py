@@ -86,7 +86,7 @@ def read_votes(path: Path, clips: ClipList, labels: Sequence[str]) -> dict[str, 
             raise TrainConfigError(
                 f"loss.votes: {path} has no vote, a negative one, or one that is no number, for {row[by]!r}"
             )
-        if row[by] in names:
+        if isinstance(row[by], str) and row[by] in names:
             votes[names[row[by]]] = counts
     return votes
 
