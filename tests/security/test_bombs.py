@@ -30,8 +30,8 @@ def test_two_frames_that_lie_years_apart_are_too_large(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
 def test_all_pixels_together_have_a_limit_in_both_decoders(tmp_path: Path, name: str) -> None:
-    how = {"codec": "gif", "pixels": "rgb8"} if name.endswith("gif") else {}
-    write_video(tmp_path / name, ticks=range(20), **how)
+    codec, pixels = ("gif", "rgb8") if name.endswith("gif") else ("libx264", "yuv420p")
+    write_video(tmp_path / name, codec=codec, pixels=pixels, ticks=range(20))
     error = refused(tmp_path / name, Limits(max_video_px=20 * 64 * 48 - 1))
     assert error.reason == "too_large" and "px in all are the most" in error.detail
     assert probe(tmp_path / name, Limits(max_video_px=20 * 64 * 48)).num_frames == 20

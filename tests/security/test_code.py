@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.assets import ASSETS
 from pipeline.descriptions import server
+from pipeline.local_server import ServerError
 
 ROOT = Path(__file__).parents[2]
 OURS = [path for folder in ("schemas", "pipeline", "flows", "environment") for path in (ROOT / folder).rglob("*.py")]
@@ -83,7 +84,7 @@ def test_the_language_model_server_takes_no_code_and_no_pickle_from_a_model_fold
     given = server._arguments(settings, 1)
     assert given[given.index("--load-format") + 1] == "safetensors"
     assert given[given.index("--host") + 1] == "127.0.0.1"
-    with pytest.raises(server.ServerError, match="is not passed on"):
+    with pytest.raises(ServerError, match="is not passed on"):
         server._arguments(
             server.ServerSettings(tmp_path, "m", tmp_path, tmp_path / "log", more_arguments=(argument,)), 1
         )
