@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from pipeline.files import Files, Hold, StoredFile, StoreError
+from pipeline.files import Files, Hold, StorageRefusedError, StoredFile, StoreError
 from pipeline.object_file import ObjectFile, Span, open_object
 from pipeline.shard_cache import ShardCache
 
@@ -86,15 +86,15 @@ class OtherPlace:
         return sorted(found, key=lambda file: file.path)
 
     def place(self, temporary: Path, path: str, *, only_if_absent: bool = False) -> NoReturn:
-        """Raises StoreError."""
+        """Raises StorageRefusedError."""
         self._refuse()
 
     def remove(self, path: str) -> NoReturn:
-        """Raises StoreError."""
+        """Raises StorageRefusedError."""
         self._refuse()
 
     def hold(self, name: str, who: str = "", *, alone: bool) -> Hold | None:
-        """Raises StoreError."""
+        """Raises StorageRefusedError."""
         self._refuse()
 
     def holder(self, name: str) -> str:
@@ -102,11 +102,11 @@ class OtherPlace:
         return ""
 
     def begin(self) -> NoReturn:
-        """Raises StoreError."""
+        """Raises StorageRefusedError."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise StoreError(f"{self.address} is only read: build in a folder, or below s3://, gs:// or az://")
+        raise StorageRefusedError(f"{self.address} is only read: build in a folder, or below s3://, gs:// or az://")
 
 
 def _is_files(place: OtherPlace) -> Files:  # mypy holds the class against the protocol
