@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,7 +96,7 @@ def load_build_file(path: Path | None) -> BuildFile:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     resources = sections.pop("resources", {})
     try:
@@ -115,11 +115,16 @@ def _in_words(error: ValidationError) -> str:
         return f"{'.'.join(place)}: {first['msg']}" + ("" if may_hold_a_key else f", got {first['input']!r}")
     model: Any = BuildConfig if error.title != "Resources" else BuildFile
     for part in place[:-1]:
-        model = model.model_fields[part].annotation
+        model = _model_of(model.model_fields[part].annotation)
     known = [*model.model_fields, *(["resources"] if model is BuildConfig else [])]
     near = difflib.get_close_matches(place[-1], known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     return f"unknown field {'.'.join(place)!r}; {hint}"
+
+
+def _model_of(annotation: Any) -> Any:
+    """The model that a field holds, also one that may be None."""
+    return next(one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields"))
 
 
 @dataclass(frozen=True)

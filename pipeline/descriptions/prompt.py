@@ -61,7 +61,7 @@ def read_prompt(name: str) -> Prompt:
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in PROMPTS.glob("*.toml")))
         raise PromptError(f"no prompt {name!r}; there are: {known}, or a path to a .toml file of your own") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PromptError(f"prompt {path} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

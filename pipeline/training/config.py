@@ -212,7 +212,7 @@ def load_train_file(path: Path | None) -> TrainFile:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainConfigError(f"cannot read config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrainConfigError(f"{path} is not TOML: {error}") from error
     resources = sections.pop("resources", {})
     try:

@@ -1,4 +1,4 @@
-"""Change a file that is a tree of JSON into another that still is one, mostly: values where others are expected."""
+"""Change files: bytes anywhere, or a tree of JSON into another that still is one, with values where others belong."""
 
 from __future__ import annotations
 
@@ -34,10 +34,25 @@ ODD: tuple[Any, ...] = (
 )
 """Values that a reader may not have thought of."""
 
+MARKS = (b"[", b"{", b"(", b'"', b",", b" ", b"a", b"a.", b"[[", b"{a=", b"\\", b"\n", b"<a>", b"0", b"\xff", b"\0")
+"""What formats nest, quote, separate and repeat."""
+
 DEEP = 3000
 """Brackets within each other: more than readers follow."""
 
 _DEEP_MARK = "\ue000deep\ue000"
+
+
+def changed_bytes(
+    data: bytes, most_bytes: int, seed: int, words: Sequence[str], change_bytes: Callable[[bytes, int], bytes]
+) -> bytes:
+    """Bytes that are changed anywhere; now and then a piece comes many times, for what goes deep or takes long."""
+    rng = random.Random(seed)
+    if rng.random() < 0.98:
+        return change_bytes(data, most_bytes)
+    at = rng.randrange(len(data) + 1)
+    piece = rng.choice([*MARKS, *(word.encode("utf-8", "surrogatepass") for word in words), data[at : at + 8] or b" "])
+    return (data[:at] + piece * rng.choice((100, DEEP)) + data[at:])[:most_bytes]
 
 
 def changed_json(

@@ -268,6 +268,8 @@ min_track_s = 1.0
 token_budget = 60
 [drafts.vision]
 model = "m"
+model_revision = "r"
+model_licence = "l"
 [resources]
 workers = 2
 server = "http://127.0.0.1:8000/v1, http://127.0.0.1:8001/v1"

@@ -125,7 +125,7 @@ def _search(target: Any, folder: Path, place: Path, turn_s: int) -> None:
     """A turn, in a process of its own; it does not return."""
     import atheris
 
-    from tests.fuzz.changing import changed_json, dictionary
+    from tests.fuzz.changing import changed_bytes, changed_json, dictionary
     from tests.fuzz.law import judge
     from tests.fuzz.replay import kept, regressions
 
@@ -163,10 +163,12 @@ def _search(target: Any, folder: Path, place: Path, turn_s: int) -> None:
         "-reload=0",
         *([f"-dict={words}"] if target.words else []),
     ]
-    more: dict[str, Callable[..., bytes]] = {}
-    if target.form == "json":
-        more["custom_mutator"] = lambda data, most, seed: changed_json(data, most, seed, target.words, atheris.Mutate)
-    atheris.Setup(["fuzz", str(folder / "corpus"), str(folder / "seeds"), *options], one, **more)
+    changed = changed_json if target.form == "json" else changed_bytes
+
+    def change(data: bytes, most_bytes: int, seed: int) -> bytes:
+        return changed(data, most_bytes, seed, target.words, atheris.Mutate)
+
+    atheris.Setup(["fuzz", str(folder / "corpus"), str(folder / "seeds"), *options], one, custom_mutator=change)
     atheris.Fuzz()
 
 
