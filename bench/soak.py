@@ -18,6 +18,10 @@ first video and the last. By default they are asked once for each picture of the
 what they said then, moved by a twentieth of a pixel, for the picture whose number stands as black and white blocks at
 its top. All else is as ever. `--networks real` asks them each time.
 
+The question of the usual prompt holds three notes, which a few faces have in common, so that few questions are asked
+and the journal answers the rest. So the last build has another prompt, which also holds all that was measured: nearly
+every text is then a question of its own.
+
 Written into the folder: `minutes.jsonl` (memory, open files, threads and units done, by time) and `steps.jsonl`.
 """
 
@@ -47,9 +51,12 @@ EVERY_S = 15.0
 
 ANSWERS = """
 from collections import deque
-from tests.answer_server import answering
+from tests.answer_server import answering, join_notes
+def answer(request):
+    notes = "Notes: " + request["messages"][-1]["content"].rpartition("Notes: ")[2]
+    return join_notes({"messages": [{"content": notes}]})
 with answering() as server:
-    server.requests = deque(maxlen=1)  # which it would else keep
+    server.answer, server.requests = answer, deque(maxlen=1)  # it would else keep all of them
     print(server.address, flush=True)
     input()
 """
@@ -93,18 +100,19 @@ def main() -> None:
 
     if arguments.networks == "recorded":
         use_recorded(folder)
-    done = [json.loads(line)["videos"] for line in _lines(folder / "steps.jsonl")]
+    rows = [json.loads(line) for line in _lines(folder / "steps.jsonl")]
+    done = {(row["videos"], row.get("is_asked_anew", False)) for row in rows}
     with answers_by_rule() as server, watching(folder / "minutes.jsonl"), prefect_api():
-        for step in steps:
-            if step not in done:
+        for step, prompt in [*((step, None) for step in steps), (steps[-1], evidence_prompt(folder))]:
+            if (step, prompt is not None) not in done:
                 subprocess.run([sys.executable, __file__, str(folder), "--make", str(step)], check=True)
-                row = one_step(folder, step, server, arguments.workers)
+                row = one_step(folder, step, prompt, server, arguments.workers)
                 with (folder / "steps.jsonl").open("a") as log:
                     log.write(json.dumps(row) + "\n")
     print(table(folder))
 
 
-def one_step(folder: Path, videos: int, server: str, workers: int) -> dict[str, Any]:
+def one_step(folder: Path, videos: int, prompt: Path | None, server: str, workers: int) -> dict[str, Any]:
     """Add videos up to a number, build, and run the commands that must find nothing to do and no fault."""
     from flows.building import run_flow
     from pipeline.stage import Resources
@@ -118,14 +126,15 @@ def one_step(folder: Path, videos: int, server: str, workers: int) -> dict[str, 
     began = time.monotonic()
     # The texts are the notes themselves, so that faces that do the same are told in the same words.
     how = Resources(server=server, max_duplicate_share=1.0, workers=workers)
-    report = run_flow(source, root, config(), how, BUCKETS)
+    report = run_flow(source, root, config(prompt), how, BUCKETS)
     build_s = time.monotonic() - began
-    (folder / "build.toml").write_text(as_toml())
+    (folder / "build.toml").write_text(as_toml(prompt))
     commands = {name: command(name, source, root, folder / "build.toml", server) for name in COMMANDS}
     assert "nothing to do" in commands["build"]["said"], commands["build"]["said"]
     assert commands["check"]["status"] == 0, commands["check"]["said"]
     return {
         "videos": videos,
+        "is_asked_anew": prompt is not None,
         "build_s": build_s,
         "in_flow_s": report.wall_s,
         "stages": {name: stage.model_dump() for name, stage in report.stages.items()},
@@ -135,25 +144,37 @@ def one_step(folder: Path, videos: int, server: str, workers: int) -> dict[str, 
     }
 
 
-def config() -> Any:
+def evidence_prompt(folder: Path) -> Path:
+    """A prompt with all that was measured."""
+    path = folder / "evidence.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        'system = "Join the notes."\nuser = "{evidence}\\nNotes: {notes}."\nagain = "{evidence}\\nNotes: {notes}."\n'
+    )
+    return path
+
+
+def config(prompt: Path | None = None) -> Any:
     """Small crops, and motion tensors of the longer videos alone: 20,000 of them would be 50 GB."""
+    from pipeline.descriptions.refine_stage import RefineConfig
     from pipeline.motion.config import MotionConfig
     from pipeline.tracks.config import TrackConfig
     from pipeline.walk import BuildConfig
     from tests.real_corpus import asking_by_rule
 
     tracks = TrackConfig(crop_px=96, jpeg_quality=85)
-    return asking_by_rule(BuildConfig(tracks=tracks, motion=MotionConfig(min_frames=LONG - 1)))
+    refine = RefineConfig() if prompt is None else RefineConfig(prompt=str(prompt))
+    return asking_by_rule(BuildConfig(tracks=tracks, motion=MotionConfig(min_frames=LONG - 1), descriptions=refine))
 
 
-def as_toml() -> str:
+def as_toml(prompt: Path | None) -> str:
     """The same as a build file, for the commands."""
     from tests.answer_server import MODEL
 
     sections: dict[str, dict[str, Any]] = {
         "tracks": {"crop_px": 96, "jpeg_quality": 85},
         "motion": {"min_frames": LONG - 1},
-        "descriptions": {"model": MODEL},
+        "descriptions": {"model": MODEL} | ({} if prompt is None else {"prompt": str(prompt)}),
         "resources": {"max_duplicate_share": 1.0},
     }
     return "\n".join(
@@ -448,10 +469,15 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def title(row: dict[str, Any]) -> str:
+    """What a step was."""
+    return f"{row['videos']:,} videos" + (", asked anew" if row.get("is_asked_anew") else "")
+
+
 def table(folder: Path) -> str:
     """The steps in Markdown: what a unit cost at each size."""
     rows = [json.loads(line) for line in _lines(folder / "steps.jsonl")]
-    lines = ["| | " + " | ".join(f"{row['videos']:,} videos" for row in rows) + " |", "|---|" + "---|" * len(rows)]
+    lines = ["| | " + " | ".join(title(row) for row in rows) + " |", "|---|" + "---|" * len(rows)]
     for stage in rows[0]["stages"]:
         cells = []
         for row in rows:
