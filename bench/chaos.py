@@ -55,9 +55,6 @@ NUM_BASES = 24
 HANGS_S = 420.0
 """A build that takes longer is stuck, whatever was done to it."""
 
-FAULT_EVERY_S = 6.0
-"""On average."""
-
 MODEL_SERVER = """
 import hashlib, json, sys
 from collections import deque
@@ -78,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--every", type=float, default=8.0, help="seconds from fault to fault, on average")
     parser.add_argument("--root", choices=["s3", "folder"], default="s3", help="where the corpus lies")
     parser.add_argument("--runner", choices=["dask", "threads"], default="dask", help="what computes the shards")
     parser.add_argument("--folder", type=Path, help="where everything lies; without, a temporary folder")
@@ -183,6 +181,7 @@ class Stage:
 
     folder: Path
     seed: int
+    fault_every_s: float
     log: Log
     source: Path
     labels: Path
@@ -221,6 +220,7 @@ class Stage:
         stage = cls(
             folder=folder,
             seed=arguments.seed,
+            fault_every_s=arguments.every,
             log=Log(folder / "events.jsonl"),
             source=folder / "videos",
             labels=folder / "labels.csv",
@@ -373,15 +373,15 @@ class Faults:
 
     def run(self) -> None:
         """One fault after another until it is over; then everything is up again."""
-        while not self._is_over.wait(self._drawn.expovariate(1 / FAULT_EVERY_S)):
+        while not self._is_over.wait(self._drawn.expovariate(1 / self._stage.fault_every_s)):
             kinds: list[tuple[Callable[[], None], int]] = [
-                (self._kill_worker, 4),
+                (self._kill_worker, 8),
                 (self._kill_build, 1),
                 (self._kill_prefect, 1),
-                (self._freeze_prefect, 1),
-                (self._kill_model, 2),
+                (self._freeze_prefect, 2),
+                (self._kill_model, 4),
             ]
-            kinds += [(partial(self._trouble, name), 3) for name in sorted(self._stage.proxies)]
+            kinds += [(partial(self._trouble, name), 5) for name in sorted(self._stage.proxies)]
             work, weights = zip(*kinds, strict=True)
             self._drawn.choices(work, weights)[0]()
             self._under_way = [thread for thread in self._under_way if thread.is_alive()]
