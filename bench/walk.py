@@ -72,7 +72,7 @@ def main() -> None:
 
         frames = int(Corpus(root).videos()["num_frames"].sum())
         tracks = report.stages["extract_tracks"]
-        in_stages_s = sum(stage.busy_s for stage in report.stages.values()) + report.language_model_wait_s
+        in_stages_s = report.busy_s + report.language_model_wait_s
         print("| figure | value |\n|---|---|")
         for name, stage in report.stages.items():
             units = f"{stage.num_computed} units"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from prefect import flow
@@ -35,6 +37,8 @@ class BuildReport(BaseModel):
     snapshot: int
     is_new: bool
     stages: dict[str, StageReport]
+    busy_s: float
+    """In which at least one shard of any stage was at work: stages go on side by side."""
     language_model_wait_s: float
     wall_s: float
     warnings: list[str]
@@ -100,6 +104,7 @@ def _build(store: Store, walk: Walk, plan: Plan, source: Path | str, resources: 
         snapshot=committed.number,
         is_new=walk.previous is None or committed.number != walk.previous.number,
         stages={stage.name: _report(done.results.get(stage.name, [])) for stage in WALK},
+        busy_s=_busy_s(itertools.chain.from_iterable(done.results.values())),
         language_model_wait_s=done.waited_s,
         wall_s=time.monotonic() - began,
         warnings=warnings,
@@ -131,15 +136,20 @@ def _address(language_model: EmbeddedLanguageModel, warnings: list[str]) -> str:
         return "http://127.0.0.1:9/v1"  # the discard port: refuses at once
 
 
-def _report(results: list[ShardResult]) -> StageReport:
+def _busy_s(results: Iterable[ShardResult]) -> float:
+    """Seconds in which at least one of the shards was at work."""
     busy_s, reached_s = 0.0, 0.0
     for result in sorted(results, key=lambda result: result.began_s):
         busy_s += max(0.0, result.ended_s - max(result.began_s, reached_s))
         reached_s = max(reached_s, result.ended_s)
+    return busy_s
+
+
+def _report(results: list[ShardResult]) -> StageReport:
     return StageReport(
         num_computed=sum(result.num_computed for result in results),
         num_taken_over=sum(result.num_taken_over for result in results),
         work_s=sum(result.ended_s - result.began_s for result in results),
-        busy_s=busy_s,
+        busy_s=_busy_s(results),
         num_tokens=sum(result.num_tokens for result in results),
     )
