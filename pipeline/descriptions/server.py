@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pipeline.local_server import HOST, LocalServer, ServerError
 
-
 NEVER_PASSED_ON = ("trust", "host", "load-format=", "config")
 """Beginnings of arguments that would undo what `_arguments` says about whom the server hears and what it runs."""
 
@@ -117,8 +116,8 @@ def _arguments(settings: ServerSettings, port: int) -> list[str]:
     for given in settings.more_arguments:
         if given.lstrip("-").replace("_", "-").startswith(NEVER_PASSED_ON):
             raise ServerError(
-                f"{given} is not passed on: the server listens to this machine alone, and runs nothing out of a folder of "
-                "weights; start `vllm serve` yourself where you need it, and name its address"
+                f"{given} is not passed on: the server listens to this machine alone, and runs nothing out of a folder "
+                "of weights; start `vllm serve` yourself where you need it, and name its address"
             )
     arguments = ["serve", str(settings.model_folder), "--served-model-name", settings.served_name]
     arguments += ["--host", HOST, "--port", str(port), "--max-model-len", str(settings.max_model_len)]
