@@ -56,8 +56,8 @@ PUBLISHED: Mapping[str, Mapping[tuple[str, str, str], Mapping[str, int]]] = Mapp
         "mer2023": {("mer2023-semi", "1", "test"): {"": 834}},
     }
 )
-"""By variant; the label "" is all together. Source: READMEs and code of zeroQiaoba/MERTools; 834 is not looked up: it is
-what we remember of their paper."""
+"""By variant; the label "" is all together. Source: READMEs and code of zeroQiaoba/MERTools; 834 is not looked up: it
+is what we remember of their paper."""
 
 _TESTS_2023: Mapping[str, str] = {"test1": "mer2023-multi", "test2": "mer2023-noise", "test3": "mer2023-semi"}
 
