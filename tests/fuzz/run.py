@@ -114,8 +114,12 @@ class _Turn:
             "status": status,
             "breaches": len(list((self._folder / "breaches").glob("*.txt"))),
         }
-        if status != 0:  # a crash of native code, a hang, or no memory: libFuzzer has written the input
-            shutil.copy(self._log, self._folder / f"ended-{int(time.time())}.txt")
+        if status != 0:  # native code ended the process, or it was ended for a hang
+            name = self._folder / "breaches" / f"ended-{int(time.time())}"
+            shutil.copy(self._log, name.with_suffix(".txt"))
+            if _last(self._place).exists():
+                shutil.copy(_last(self._place), name.with_suffix(".bin"))
+        _last(self._place).unlink(missing_ok=True)
         with (self._folder / "turns.jsonl").open("a") as file:
             file.write(json.dumps(report) + "\n")
         _say(json.dumps(report))
@@ -136,7 +140,10 @@ def _search(target: Any, folder: Path, place: Path, turn_s: int) -> None:
     words.write_text(dictionary(target.words))
     known = {path.stem for path in (folder / "breaches").glob("*.txt")}
 
+    last = _last(place)
+
     def one(data: bytes) -> None:
+        last.write_bytes(data)
         breach = judge(target, read, data)
         if breach is None:
             return
@@ -210,6 +217,11 @@ def _place(name: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     return place
+
+
+def _last(place: Path) -> Path:
+    """Where the bytes lie that a parser has now: what ends the process tells nothing else."""
+    return place.with_name(f"{place.name}.input")
 
 
 def _forked(work: Callable[[], None], log: Path) -> int:
