@@ -111,7 +111,7 @@ def hostile_source(folder: Path, clip: Path) -> Path:
 
 @pytest.mark.server
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_no_byte_of_a_build_holds_the_key_and_no_request_a_strangers_word(
     tmp_path: Path, assets: Callable[[str], Path], server: EchoingServer
 ) -> None:
