@@ -165,6 +165,17 @@ def test_an_idle_decoder_that_died_is_nobodys_fault(clip: Path) -> None:
     assert probe(clip).num_frames == 60
 
 
+def test_a_decoder_is_replaced_before_its_memory_is_full_of_holes(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_process, "MOST_REQUESTS", 2)
+    served = []
+    for _ in range(4):
+        probe(clip)
+        served.append([decoder.pid for decoder in decoder_process._idle])
+
+    assert [len(idle) for idle in served] == [1, 0, 1, 0]
+    assert served[0] != served[2]
+
+
 @BOTH
 def test_a_reading_that_is_closed_early_leaves_its_decoder_to_the_next(clip: Path, decoder: str) -> None:
     for _ in range(3):
