@@ -331,7 +331,7 @@ def _foreseen(error: Exception) -> tuple[str, int]:
         if error.errno == errno.ENOSPC or "[errno 28]" in str(error):  # Arrow tells it in words only
             return "no space left on the disk; what was finished is kept: free some and run the same command", FAILED
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED
-    if isinstance(error, pa.ArrowInvalid):
+    if isinstance(error, pa.ArrowException):
         return f"a file of the corpus cannot be read ({error}): `facescribe check` says which, and what to do", FAILED
     raise error
 

@@ -81,7 +81,7 @@ def _read_truth(path: Path) -> pa.Table:
         return TRUTH.conform(pq.read_table(path, partitioning=None))
     except FileNotFoundError as error:
         raise typer.BadParameter(f"no such file: {path}", param_hint="--truth") from error
-    except (pa.ArrowInvalid, SchemaError) as error:
+    except (pa.ArrowException, SchemaError) as error:
         raise typer.BadParameter(f"{path} is no truth.parquet of `facescribe synth`: {error}") from error
 
 

@@ -243,7 +243,7 @@ class _Check:
                 self._is_sum(receipt, REVIEWS, "num_units", num_reviews)
             elif stage := _STAGES.get(receipt.stage):
                 self._ledger(receipt, stage)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._tell_receipt(receipt, LEDGER, "rows that can be read", error)
 
     def _file(self, receipt: Receipt, name: str, file: ShardFile) -> bool:
@@ -264,7 +264,7 @@ class _Check:
                 self._rows(receipt, name, file, of)
         except FileNotFoundError:
             self._tell(file.path, f"{file.bytes} bytes", "no such file", **of)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._tell(file.path, "a Parquet file that can be read", str(error).splitlines()[0], **of)
         self._sound[file.path] = len(self._faults) == num_faults
         return self._sound[file.path]
@@ -464,7 +464,7 @@ class _Check:
                 looked_at.add(file.path)
                 try:
                     ids = self._store.read(file, ["video_id"])["video_id"].to_pylist()
-                except (pa.ArrowInvalid, OSError):
+                except (pa.ArrowException, OSError, UnicodeDecodeError):
                     continue  # of a snapshot that was not asked for: `--all` tells it
                 if held := [video_id for video_id in ids if denied.holds(video_id)]:
                     mend = f"`facescribe takedown {held[0]}` takes it down"

@@ -276,7 +276,7 @@ class _TakeDown:
                     holding[file.path] = holding.get(file.path, 0) + rows.num_rows
                     if "video_id" in rows.column_names:
                         self.work.known |= set(pc.unique(rows["video_id"]).to_pylist())
-            except (pa.ArrowInvalid, OSError):
+            except (pa.ArrowException, OSError, UnicodeDecodeError):
                 holding[file.path] = 0
         return holding
 
@@ -406,7 +406,7 @@ class _TakeDown:
                 for rows in self._store.iter_batches(file):
                     left = rows.filter(pc.invert(self._goes(rows)))
                     writer.append(TABLES[table].conform(left))
-        except (pa.ArrowInvalid, FileNotFoundError) as error:
+        except (pa.ArrowException, FileNotFoundError, KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"{self._store.path(file)} cannot be read ({error}): the videos are on the deny list now, so run "
                 "`facescribe check --forget-damaged` and a build, which leaves them out, then the same again"
@@ -545,7 +545,7 @@ class _TakeDown:
                     try:
                         note(file.path, wanted.in_parquet(path), "decoded")
                         decoded.add(file.path)
-                    except (pa.ArrowInvalid, OSError):
+                    except (pa.ArrowException, OSError, UnicodeDecodeError):
                         pass  # cannot be read by anyone: its bytes were searched
             progress.report("search_files", 0, done=place + 1, total=len(files))
         return Search(

@@ -41,7 +41,7 @@ class CellFile:
         self._source, self._name, self._columns = source, name, list(columns)
         try:
             self._parquet = pq.ParquetFile(source)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise CellError(f"{name} is no whole Parquet file ({error}): `facescribe check` says what to do") from error
         self._metadata = self._parquet.metadata
         known = self._parquet.schema_arrow.names
