@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -37,19 +38,33 @@ class ReadExport:
     """32 hex digits over all of its files."""
 
     def rows(self, table: str, columns: Sequence[str] | None = None, *, bucket: int | None = None) -> Iterator[Any]:
-        """The rows of a table as mappings, a file at a time; of one bucket, as the export counts buckets."""
+        """The rows of a table as mappings, a file at a time; of one bucket, as the export counts buckets.
+
+        Raises:
+            RebuildError: a file cannot be read.
+        """
         for path in sorted((self.folder / table).glob("*.parquet")):
             if bucket is None or path.stem.endswith(f"-{bucket:04d}"):
-                with pq.ParquetFile(path) as parquet:
-                    names = (
-                        None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
-                    )
-                    for group in range(parquet.num_row_groups):
-                        yield from parquet.read_row_group(group, names).to_pylist()
+                try:
+                    yield from _rows_of(path, columns)
+                except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                    raise RebuildError(f"{path} cannot be read ({error}): get the export again") from error
 
     def videos(self) -> dict[str, dict[str, Any]]:
-        """Every video by its id."""
-        return {row["video_id"]: row for row in self.rows("videos")}
+        """Every video by its id. Raises RebuildError: a file cannot be read, or names no ids."""
+        found = {}
+        for row in self.rows("videos"):
+            if not isinstance(video_id := row.get("video_id"), str):
+                raise RebuildError(f"{self.folder / 'videos'} holds a row without a video_id: get the export again")
+            found[video_id] = row
+        return found
+
+
+def _rows_of(path: Path, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(path) as parquet:
+        names = None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
+        for group in range(parquet.num_row_groups):
+            yield from parquet.read_row_group(group, names).to_pylist()
 
 
 def read_export(folder: Path) -> ReadExport:

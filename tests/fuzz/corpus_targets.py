@@ -24,6 +24,7 @@ from pipeline.takedown import UnderWay, left_to_do, read_names
 from pipeline.walk import BuildConfig, ConfigError, load_build_file
 from schemas.descriptions import DRAFTS
 from schemas.table import SchemaError, read_cell
+from tests.fuzz.annotation_targets import parquet_seeds
 from tests.fuzz.law import Read, Target, must
 from tests.fuzz.made_tables import TYPES, NoTable, spec_of, write_table
 from tests.review_corpus import Face, write_review_corpus
@@ -206,7 +207,12 @@ def _open_cell(folder: Path) -> Read:
 # --- exports
 
 
-def _export() -> Export:
+def _export(*, with_prompts: bool = True) -> Export:
+    export = _made_export()
+    return export if with_prompts else export.model_copy(update={"prompts": []})
+
+
+def _made_export() -> Export:
     return Export(
         text_only=True,
         snapshot=1,
@@ -236,6 +242,20 @@ def _open_record(folder: Path) -> Read:
         (folder / RECORD).write_bytes(data)
         _write_checksums(folder)
         read_export(folder).videos()
+
+    return read
+
+
+def _open_export_rows(folder: Path) -> Read:
+    """The videos of an export whose record and checksums are right."""
+    (folder / RECORD).write_text(_export(with_prompts=False).model_dump_json())
+    _write_checksums(folder)
+    (folder / "videos").mkdir()
+    export = read_export(folder)
+
+    def read(data: bytes) -> None:
+        (folder / "videos" / "videos-0000.parquet").write_bytes(data)
+        export.videos()
 
     return read
 
@@ -427,6 +447,7 @@ TARGETS = (
             "text_only",
         ),
     ),
+    Target("export_rows", (RebuildError,), parquet_seeds(*_TABLE), _open_export_rows),
     Target(
         "checksums",
         (RebuildError,),
