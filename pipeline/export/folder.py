@@ -98,14 +98,22 @@ def faults_of_checksums(folder: Path) -> list[str]:
     faults = []
     for number, line in enumerate(lines):
         expected, _, name = line.partition("  ")
-        path = folder / name
-        if not name or "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
-            faults.append(f"line {number + 1} of {CHECKSUMS} names no file of the folder")
-        elif not path.is_file():
-            faults.append(f"{name} is not there")
-        else:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    faults.append(f"{name} has other bytes than it was exported with")
+        try:
+            fault = _fault_of(folder, name, expected)
+        except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, or links in a circle
+            fault = f"line {number + 1} of {CHECKSUMS} names what cannot be read ({str(error)[:200]})"
+        if fault is not None:
+            faults.append(fault)
         progress.report("check_export", 0, done=number + 1, total=len(lines))
     return faults
+
+
+def _fault_of(folder: Path, name: str, expected: str) -> str | None:
+    path = folder / name
+    if not name or not path.resolve().is_relative_to(folder.resolve()):
+        return f"a line of {CHECKSUMS} names no file of the folder: {name!r:.200}"
+    if not path.is_file():
+        return f"{name} is not there"
+    with path.open("rb") as file:
+        is_same = hashlib.file_digest(file, "sha256").hexdigest() == expected
+    return None if is_same else f"{name} has other bytes than it was exported with"
