@@ -58,7 +58,7 @@ def origin_of(folder: Path) -> dict[str, str]:
     """
     try:
         return dict(json.loads((folder / ORIGIN_NAME).read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{folder} is no converted model, its {ORIGIN_NAME} is missing or damaged: {error}") from None
 
 

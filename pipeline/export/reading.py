@@ -97,6 +97,15 @@ def read_export(folder: Path) -> ReadExport:
     return ReadExport(folder, record, config, notes, fingerprint)
 
 
+def _is_file_of(folder: Path, name: str) -> bool:
+    """Whether the name is of a file in the folder, and leads out of it by no way."""
+    try:
+        path = (folder / name).resolve()
+        return path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name that no file can have, or links in a circle
+        return False
+
+
 def _section_of(prompt: PromptRecord, sections: Mapping[str, Any]) -> dict[str, Any] | None:
     """The part of a config that names the prompt; None if there is no such part."""
     section = sections.get("descriptions") if prompt.stage == "refine_descriptions" else sections.get("drafts")
@@ -117,7 +126,7 @@ def _config_of(folder: Path, record: Export) -> tuple[BuildConfig, tuple[str, ..
             raise RebuildError(
                 f"{folder / RECORD} has a prompt of {prompt.stage}, and a config that names none: get the export again"
             )
-        if prompt.file is not None and (folder / prompt.file).is_file():
+        if prompt.file is not None and _is_file_of(folder, prompt.file):
             section["prompt"] = str(folder / prompt.file)
         else:
             del section["prompt"]

@@ -88,7 +88,7 @@ def read_track_ids(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ChoiceError(f"{path}: expected a text file with a track id in each line: {error}") from error
-    ids = [line.replace(",", " ").split()[0].strip("\"'") for line in lines if line.strip(" ,\t")]
+    ids = [words[0].strip("\"'") for line in lines if (words := line.replace(",", " ").split())]
     ids = [track_id for track_id in dict.fromkeys(ids) if track_id != "track_id"]
     if not ids:
         raise ChoiceError(f"{path} names no track: expected a track id in each line, as `facescribe show` prints them")

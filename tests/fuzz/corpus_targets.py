@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 
 from pipeline import snapshot as snapshots
 from pipeline.check import _Check, check
-from pipeline.export.folder import CHECKSUMS
+from pipeline.export.folder import CHECKSUMS, ExportError
 from pipeline.export.reading import RebuildError, read_export
 from pipeline.export.record import RECORD, Export
+from pipeline.inspection.gallery_rows import ChoiceError, read_track_ids
+from pipeline.reviews.outgoing import read_track_list
 from pipeline.store import UNDER_WAY, DamagedFileError, ShardFile, Store, StoreError
 from pipeline.takedown import UnderWay, left_to_do, read_names
+from pipeline.telemetry.metrics import LAST_SUCCESS, last_success
 from pipeline.walk import BuildConfig, ConfigError, load_build_file
 from schemas.descriptions import DRAFTS
 from schemas.table import SchemaError, read_cell
@@ -317,6 +320,27 @@ def _open_names(folder: Path) -> Read:
     return read
 
 
+def _track_lists() -> Iterable[bytes]:
+    yield b"track_id,why\n" + b"0" * 32 + b"-0, first\n# none\n\n" + b"1" * 32 + b"-0\n"
+
+
+def _figures() -> Iterable[bytes]:
+    yield f'# HELP {LAST_SUCCESS} when\n# TYPE {LAST_SUCCESS} gauge\n{LAST_SUCCESS}{{run="a"}} 1.5e9\n'.encode()
+
+
+def _lines_read(parser: Callable[[Path], object]) -> Callable[[Path], Read]:
+    def open_(folder: Path) -> Read:
+        path = folder / "lines.txt"
+
+        def read(data: bytes) -> None:
+            path.write_bytes(data)
+            parser(path)
+
+        return read
+
+    return open_
+
+
 def _toml_words(*models: type[Any]) -> tuple[str, ...]:
     """Names of a config's fields and sections."""
     found: list[str] = ["true", "false", "nan", "inf", '"""', "'''", "[[", "]]", "= [", "= {", "1979-05-27T07:32:00Z"]
@@ -458,6 +482,17 @@ TARGETS = (
     Target(
         *("build_file", (ConfigError,), lambda: (_BUILD,), _open_build_file),
         words=_toml_words(BuildConfig),
+    ),
+    Target(
+        "track_ids", (ChoiceError,), _track_lists, _lines_read(read_track_ids), words=("track_id", "\u00a0", "#", ",")
+    ),
+    Target("track_list", (ExportError,), _track_lists, _lines_read(read_track_list), words=("\u00a0", "#", "\u2028")),
+    Target(
+        "run_figures",
+        (),
+        _figures,
+        _lines_read(last_success),
+        words=("# TYPE ", "# HELP ", LAST_SUCCESS, "{", "}", "NaN"),
     ),
     Target("names", (OSError,), lambda: (b"a.mp4\n" + b"0" * 32 + b"\n\xff\n",), _open_names),
 )
