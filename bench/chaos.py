@@ -193,6 +193,7 @@ class Stage:
     proxies: dict[str, FaultProxy]
     bases: Any
     building: subprocess.Popen[bytes] | None = None
+    num_commands: int = 0
 
     @classmethod
     def set_up(cls, folder: Path, arguments: argparse.Namespace, stack: ExitStack) -> Stage:
@@ -252,8 +253,10 @@ class Stage:
         return self.facescribe(*command)
 
     def facescribe(self, *command: str) -> subprocess.Popen[bytes]:
-        """A command, in a session of its own, that writes to `said.txt`."""
-        with (self.folder / "said.txt").open("wb") as said:
+        """A command, in a session of its own, that writes to a file of its own."""
+        self.num_commands += 1
+        self.said_path.parent.mkdir(exist_ok=True)
+        with self.said_path.open("wb") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", "flows", *command],
                 env=self.environment,
@@ -262,9 +265,14 @@ class Stage:
                 start_new_session=True,
             )
 
+    @property
+    def said_path(self) -> Path:
+        """What the last command said."""
+        return self.folder / "said" / f"{self.num_commands:03d}.txt"
+
     def said(self) -> str:
         """The last line that the last command said."""
-        lines = (self.folder / "said.txt").read_text(errors="replace").strip().splitlines()
+        lines = self.said_path.read_text(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else ""
 
 
@@ -508,7 +516,7 @@ def hold_against_undisturbed(stage: Stage) -> list[str]:
         stage.log.tell(what, status=status, took_s=round(time.monotonic() - began, 1), said=said)
         if status:
             problems.append(f"{what}: status {status}: {said}")
-        return (stage.folder / "said.txt").read_text(errors="replace")
+        return stage.said_path.read_text(errors="replace")
 
     run("build in peace", stage.start_build(stage.root, stage.build_file))
     if "nothing to do" not in run("build again", stage.start_build(stage.root, stage.build_file)):

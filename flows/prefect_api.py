@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from pipeline import progress
-from pipeline.local_server import HOST, LocalServer
+from pipeline.local_server import HOST, LocalServer, ServerError
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
+ANSWER_TIMEOUT_S = 30.0
+"""Longest wait for a server that the settings name: it may just be starting again."""
 
 
 class PrefectServer(LocalServer):
@@ -40,9 +44,10 @@ def prefect_api() -> Iterator[None]:
     """Make sure that there is an API while the context is open; start one only where none is set.
 
     Raises:
-        ServerError: the server did not come up.
+        ServerError: the server did not come up, or nothing answers where the settings say that one is.
     """
-    if PREFECT_API_URL.value():
+    if address := PREFECT_API_URL.value():
+        _wait_for(address)
         yield
         return
     home = PREFECT_HOME.value()
@@ -60,3 +65,17 @@ def prefect_api() -> Iterator[None]:
         # Logs kept by a server that ends with the command would be read by nobody.
         with temporary_settings({PREFECT_API_URL: f"{server.origin}/api", PREFECT_LOGGING_TO_API_ENABLED: False}):
             yield
+
+
+def _wait_for(address: str) -> None:
+    """Return once anything answers there. Prefect itself would say so after as long, with a traceback."""
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            httpx.get(f"{address}/health", timeout=5)  # whatever it answers: flows say better what it does not like
+            return
+        except httpx.TransportError as error:
+            if time.monotonic() > deadline:
+                message = f"no Prefect server answers at PREFECT_API_URL = {address} ({error}): start it, or unset"
+                raise ServerError(f"{message} PREFECT_API_URL, and one is started for the run") from error
+            time.sleep(0.5)

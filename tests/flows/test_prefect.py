@@ -17,11 +17,13 @@ import httpx
 import psutil
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import prefect_api
 from flows.artifacts import corpus_name
 from flows.prefect_api import PrefectServer
 from pipeline.inspection.corpus import Corpus
-from pipeline.local_server import free_port
+from pipeline.local_server import ServerError, free_port
 from pipeline.training.manifest import Manifest
 from pipeline.training.run_folder import RunFolder
 from tests.answer_server import MODEL, AnswerServer, answering, join_notes
@@ -45,6 +47,17 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ScheduledServer(tmp_path_factory.mktemp("prefect") / "server.log") as server:
         server.wait_until_ready(120)
         yield f"{server.origin}/api"
+
+
+def test_a_prefect_server_that_is_named_and_not_there_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_api, "ANSWER_TIMEOUT_S", 0.0)
+    address = f"http://127.0.0.1:{free_port()}/api"
+    with (
+        temporary_settings({PREFECT_API_URL: address}),
+        pytest.raises(ServerError, match=f"no Prefect server answers at PREFECT_API_URL = {address}.*or unset"),
+        prefect_api.prefect_api(),
+    ):
+        pass
 
 
 @pytest.fixture
