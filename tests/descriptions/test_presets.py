@@ -68,7 +68,7 @@ def test_the_embedded_one_is_the_defaults_spelled_out() -> None:
         "resources": defaults.resources,
     }
     for name, config in configs.items():
-        can_be_written = {key for key, value in config if value is not None and key not in {"source", "answers"}}
+        can_be_written = {key for key, value in config if value is not None and key not in {"source", "answers", "run"}}
         assert set(sections[name]) == can_be_written, name
     assert f"max_duplicate_share is {MAX_SHARE} " in path.read_text()
 
