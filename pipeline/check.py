@@ -296,7 +296,7 @@ class _Check:
             made = (made_from.get("stage"), made_from.get("bucket", receipt.bucket))
             if made != (receipt.stage, receipt.bucket):
                 expected = f"a footer of stage {receipt.stage}, bucket {receipt.bucket}"
-                self._tell(file.path, expected, f"stage {made[0]!a}, bucket {made[1]!a}", **of)
+                self._tell(file.path, expected, f"stage {_shown(made[0])}, bucket {_shown(made[1])}", **of)
             if "video_id" in schema.names:
                 strange = [v for v in _distinct(parquet, "video_id") if not self._is_of_bucket(v, receipt.bucket)]
                 if strange:
@@ -510,6 +510,11 @@ _STAGES: Mapping[str, Stage[Any]] = {stage.name: stage for stage in WALK}
 
 def _refusal(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["unit_id"], row["unit_key"], row["reason"], row["is_transient"]
+
+
+def _shown(value: object) -> str:
+    """A value of a footer as text that can be stored: half a surrogate pair cannot."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _made_from(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ _CSVS = (
     b'\xef\xbb\xbfvideo_id,votes,fold,caption_en,caption\r\nabc,anger=3 fear=1,1,"she, smiles",x\r\ndef,,2,,\r\n',
     b"path,votes,folds,licence,consent,dataset,clip_name\n"
     b'/a/b.mp4,"{""anger"": 2}",dfew/1/train dfew/2/test/anger,CC0,yes,d,n\n',
-    b"path,fold\n./a//b.mp4,1\ns3://bucket/key.mp4,2\nfile:///tmp/a%20b.mp4,\n",
+    b"path,fold\n./a//b.mp4,1\ns3://bucket/key.mp4,2\nfile:///a/a%20b.mp4,\n",
 )
 
 _TABLES = (
