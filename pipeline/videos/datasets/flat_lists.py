@@ -23,12 +23,16 @@ from pipeline.videos.label_names import LABEL_ORDERS, LabelOrder, label_name, la
 
 FORMS: Mapping[str, re.Pattern[str]] = {
     "audio": re.compile(
-        r"\s*(?P<path>\S.*?)\s+(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s+(?P<label>\d+)\s*", re.IGNORECASE
+        r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s++(?P<label>\d++)\s*+", re.IGNORECASE
     ),
-    "frames": re.compile(r"\s*(?P<path>\S.*?)\s+(?P<frames>\d+)\s+(?P<label>\d+)\s*"),
-    "labels": re.compile(r"\s*(?P<path>\S.*?)[\s,]+(?P<label>\d+)\s*"),
+    "frames": re.compile(r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<frames>\d++)\s++(?P<label>\d++)\s*+"),
+    "labels": re.compile(r"\s*+(?P<path>\S(?:.*?[^\s,])??)[\s,]++(?P<label>\d++)\s*+"),
 }
-"""What a line holds. A file is in one form: the first of these that its first line is in."""
+"""What a line holds. A file is in one form: the first of these that its first line is in. What is repeated gives
+nothing back (`++`), or a long line of spaces would take hours."""
+
+MOST_CHARACTERS = 10_000
+"""Of a line: two paths are shorter."""
 
 MOST_DISPUTED = 0.01
 """The share of a list's clips that may have another label than the set gives them: more is another order."""
@@ -52,8 +56,9 @@ def read_flat_list(path: Path, faults: list[Fault]) -> list[FlatEntry]:
     entries: list[FlatEntry] = []
     form = ""
     for where, line in read_lines(path.parent, path, faults):
-        form = form or next((name for name, pattern in FORMS.items() if pattern.fullmatch(line)), "")
-        found = FORMS[form].fullmatch(line) if form else None
+        is_short = len(line) <= MOST_CHARACTERS
+        form = form or next((name for name, pattern in FORMS.items() if is_short and pattern.fullmatch(line)), "")
+        found = FORMS[form].fullmatch(line) if form and is_short else None
         if found is None:
             expected = f"form {form!r} as above" if form else "a path and a number for the label at its end"
             faults.append(Fault("bad_line", where, f"expected {expected}, got {line[:120]!r}"))
