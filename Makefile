@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := schemas pipeline flows
 LOCK := environment/cpu.lock
+TORCH_LOCK := environment/torch.lock
 
 # The first Python 3.11 there is; `make setup PYTHON=/path/to/python` names another.
 PYTHON ?= $(shell for python in python3.11 python3; do \
@@ -15,8 +16,10 @@ MARKERS ?=
 # Test files run side by side, a process a core, at most four.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu || echo 2); echo $$((n > 4 ? 4 : n)))
 
+MINUTES ?= 10
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types format lock clean
+.PHONY: help setup demo test test-all lint types format lock audit fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,20 +53,30 @@ lock: ## choose versions afresh for pyproject.toml, in an environment of their o
 	@$(MAKE) --no-print-directory build/lock/bin/python
 	build/lock/bin/python environment/stand_ins.py build/stand_ins
 	build/lock/bin/python -m pip install --quiet --no-index --no-deps build/stand_ins/*.whl
-	build/lock/bin/python -m pip install --quiet $(if $(KEEP),-c $(LOCK)) -e ".[serve,dask,ray,dev]"
-	sed -n '/^[^#]/q;p' $(LOCK) > build/cpu.lock
+	sed -nE 's/^([^ #]+==[^ ]+).*/\1/p' $(LOCK) $(TORCH_LOCK) > build/known.txt
+	build/lock/bin/python -m pip install --quiet $(if $(KEEP),-c build/known.txt) -e ".[serve,dask,ray,dev]"
 	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude vllm --exclude torchaudio \
 		--exclude torchcodec --exclude triton --exclude facescribe-torchvision-cpu-ops \
-		| sed -E 's/^(torch(vision)?==[0-9.]+)\+cpu$$/\1/' >> build/cpu.lock
-	mv build/cpu.lock $(LOCK)
+		| sed -E 's/^(torch(vision)?==[0-9.]+)\+cpu$$/\1/' > build/chosen.txt
+	for lock in $(LOCK) $(TORCH_LOCK); do sed -n '/^#/p' $$lock > $$lock.new; done
+	grep -E '^torch(vision)?==' build/chosen.txt >> $(TORCH_LOCK).new
+	grep -vE '^torch(vision)?==' build/chosen.txt >> $(LOCK).new
+	build/lock/bin/python environment/hashes.py $(LOCK).new
+	for lock in $(LOCK) $(TORCH_LOCK); do mv $$lock.new $$lock; done
 	rm -rf build/lock
+
+audit: setup ## list all that is installed as build/sbom.json, and ask whether any of it is known to be vulnerable
+	$(BIN)/python environment/audit.py build/sbom.json
+
+fuzz: setup ## hand bytes to every parser of foreign ones, MINUTES of processor time
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --state build/fuzz
 
 clean: ## remove the environment, caches and build artefacts; data/ stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests bench environment -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Written last, so that its presence means that the whole installation went through.
-$(VENV)/.installed: pyproject.toml $(LOCK) $(wildcard environment/*.py) | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(LOCK) $(TORCH_LOCK) $(wildcard environment/*.py) | $(BIN)/python
 	@if nvidia-smi >/dev/null 2>&1; then $(MAKE) --no-print-directory install-gpu; \
 	else $(MAKE) --no-print-directory install-cpu; fi
 	@touch $@
@@ -76,7 +89,8 @@ install-cpu:
 	@if ls -d $(VENV)/lib/python*/site-packages/torchvision-*+stub.dist-info >/dev/null 2>&1; then \
 		$(BIN)/python -m pip uninstall -qq -y torchvision; fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-index --no-deps build/stand_ins/*.whl
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r $(LOCK)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r $(TORCH_LOCK)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e .
 
 # The real vllm, with CUDA: nothing is locked and no stand-in is used. Not tested yet on a GPU machine.
