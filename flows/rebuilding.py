@@ -24,7 +24,9 @@ def rebuild(
         str,
         typer.Option(help="One's own copy of the videos: a folder, searched whole, or a data set as dfew:/data/DFEW."),
     ],
-    root: Annotated[Path, typer.Option(help="The corpus to make: a new or empty folder, or one of the same rebuild.")],
+    root: Annotated[
+        str, typer.Option(help="The corpus to make: a new or empty folder or URI, or one of the same rebuild.")
+    ],
     workers: Annotated[int, typer.Option(min=1, help="Shards computed side by side.")] = 2,
     json: Annotated[Path | None, typer.Option("--json", help="Write the whole report into this file.")] = None,
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.fs as pafs
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +17,9 @@ from pipeline.store import Store
 from tests.answer_server import MODEL
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.real_corpus import build_without_scheduler
+from tests.review_corpus import BETTER, Face, said, write_review_corpus, write_review_file
 from tests.s3_server import s3_server
+from tests.training_corpus import write_training_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -107,3 +110,41 @@ def test_every_command_works_on_a_bucket(bucket: Bucket, clips: Path, tmp_path: 
     rows = [row for table in content(store).values() for row in table]
     assert videos["talk.mp4"] not in {row.get("video_id") for row in rows}
     assert videos["talk.mp4"].encode() not in b"".join(store.read_file(file.path) for file in store.stored("answers"))
+
+
+def copied(folder: Path, bucket: Bucket, prefix: str) -> str:
+    """The address of a copy of a corpus that was written into a folder."""
+    address = bucket.at(prefix)
+    files, root = pafs.FileSystem.from_uri(address)
+    pafs.copy_files(str(folder), root, pafs.LocalFileSystem(), files)
+    return address
+
+
+def test_reviews_of_texts_on_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    ann, ben = (Face(name) for name in ("ann", "ben"))
+    write_review_corpus(tmp_path / "corpus", [ann, ben])
+    root = ("--root", copied(tmp_path / "corpus", bucket, "reviewed"))
+    file = write_review_file(tmp_path / "anna.json", [said(ann, "edit", edited=BETTER), said(ben)])
+    assert "taken: 2 reviews (1 edit, 1 accept): snapshot 2" in facescribe("review", "import", file, *root)
+    assert "there already: 2" in facescribe("review", "import", file, *root)
+    facescribe("review", "agreement", *root)
+    facescribe("review", "assign", "--reviewers", "anna,ben", "--out", tmp_path / "lists", *root)
+    assert "reviews" in facescribe("diff", 1, 2, *root)
+    facescribe("drift", *root)
+
+
+def test_an_export_is_rebuilt_into_a_bucket(bucket: Bucket, clips: Path, tmp_path: Path) -> None:
+    local = build_without_scheduler(clips, tmp_path / "corpus").walk.store
+    facescribe("export", tmp_path / "out", "--text-only", "--without-licence", "a test", "--root", tmp_path / "corpus")
+    facescribe("rebuild", tmp_path / "out", "--source", clips, "--root", bucket.at("again"))
+    again = content(Store.open(bucket.at("again")))
+    assert again["tracks"] == content(local)["tracks"] and again["motion"] == content(local)["motion"]
+
+
+def test_a_network_is_trained_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    write_training_corpus(tmp_path / "corpus")
+    root = copied(tmp_path / "corpus", bucket, "trained")
+    config = tmp_path / "train.toml"
+    config.write_text("epochs = 1\nbatch = 6\nmodel = {width = 16, small_channels = 8, heads = 2}\n")
+    facescribe("train", "--root", root, "--config", config, "--out", tmp_path / "run", "--device", "cpu")
+    assert "UAR" in facescribe("evaluate", tmp_path / "run", "--device", "cpu", "--controls", "none")
