@@ -199,7 +199,10 @@ def test_votes_are_distributions_and_name_videos_by_path(clips: ClipList, tmp_pa
     [
         ("path,happiness,sadness\n", "has no column 'surprise'"),
         ("happiness,sadness,surprise\n", "has no column 'path'"),
-        ("path,happiness,sadness,surprise\na.mp4,0,0,0\n", "has no vote, a negative one, or one that is no number, for 'a.mp4'"),
+        (
+            "path,happiness,sadness,surprise\na.mp4,0,0,0\n",
+            "has no vote, a negative one, or one that is no number, for 'a.mp4'",
+        ),
     ],
 )
 def test_votes_that_cannot_be_used_are_refused_in_words(
