@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.reviews.record import ReviewFileError, Sha256, in_words, read_bytes, sha256_of
+from pipeline.reviews.record import Name, ReviewFileError, Sha256, Words, in_words, read_bytes, sha256_of
 
 TIME_MAP = "time_map.json"
 FORMAT = "facescribe time map"
@@ -29,7 +29,7 @@ class ClaimSpan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    region: str
+    region: Name
     start_s: float
     end_s: float
     first_frame: int
@@ -41,9 +41,9 @@ class TrackMap(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    track_id: str
+    track_id: Name
     text_version: int
-    text: str
+    text: Words
     fps: Annotated[int, Field(ge=1)]
     times_s: Annotated[list[float], Field(min_length=1)]
     """Presentation time of each frame of the track [T]."""
@@ -114,9 +114,9 @@ class TimeMap(BaseModel):
 
     format: Literal["facescribe time map"] = "facescribe time map"
     version: Literal[1] = 1
-    corpus: str
+    corpus: Words
     snapshot: int
-    exported_at: str
+    exported_at: Name
     tracks: list[TrackMap]
 
     def by_track(self) -> dict[str, TrackMap]:
