@@ -52,7 +52,7 @@ def histogram(numbers: NDArray[np.float64], unit: str, *, is_whole: bool = False
     first = math.floor(start / width)
     num_bins = max(1, math.floor(float(reach) / width) + 1 - first)
     edges = (first + np.arange(num_bins + 1)) * width
-    counts, _ = np.histogram(np.minimum(known, edges[-1]), edges)
+    counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)  # a number hardly below 0 divides to 0
     return Histogram(
         unit=unit,
         edges=[float(edge) for edge in np.round(edges, 9)],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -154,6 +154,7 @@ def test_a_corpus_that_cannot_be_counted_says_so(root: Path, tmp_path: Path) -> 
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.booleans())
+@example([25.0, -5e-324], False)
 def test_a_histogram_counts_every_number_once(numbers: list[float], is_whole: bool) -> None:
     found = histogram(np.array([*numbers, np.nan]), "second", is_whole=is_whole)
     assert found is not None
