@@ -50,9 +50,10 @@ def histogram(numbers: NDArray[np.float64], unit: str, *, is_whole: bool = False
     start = 0.0 if 0 <= least < reach / 2 else float(least)
     width = _round_width((float(reach) - start) / NUM_BINS, is_whole=is_whole)
     first = math.floor(start / width)
+    first -= first * width > start  # a number hardly below 0 divides to 0
     num_bins = max(1, math.floor(float(reach) / width) + 1 - first)
     edges = (first + np.arange(num_bins + 1)) * width
-    counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)  # a number hardly below 0 divides to 0
+    counts, _ = np.histogram(np.minimum(known, edges[-1]), edges)
     return Histogram(
         unit=unit,
         edges=[float(edge) for edge in np.round(edges, 9)],
