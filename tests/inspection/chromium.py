@@ -19,6 +19,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on thi
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 @contextmanager
 def opened(path: Path, address: str = "", **options: Any) -> Iterator[tuple[Page, list[str]]]:
@@ -34,6 +36,7 @@ def opened(path: Path, address: str = "", **options: Any) -> Iterator[tuple[Page
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda sent: complaints.extend([sent.url] if sent.url.startswith("http") else []))
         page.goto(path.as_uri() + address)
+        page.evaluate(DRAWN)  # what `content-visibility` has not laid out yet has no inner text
         yield page, complaints
         browser.close()
 
