@@ -41,6 +41,9 @@ OVERTAKEN_AFTER = 2.0
 LOOK_EVERY_S = 0.25
 """How often that is looked at."""
 
+IDLE_AFTER_S = 0.1
+"""A place that nobody took for so long is left over; before, the next question may be on its way to it."""
+
 FORGOTTEN_S = 10.0
 """A server's pace counts half after so long without an answer: a slow one may be quick by now, and is tried."""
 
@@ -283,6 +286,8 @@ class Fleet:
         self._bounds: list[int] = []
         self._first: deque[_Waiting] = deque()
         self._further: deque[_Waiting] = deque()
+        self._idle_since = math.inf
+        """Since when there is a place and nobody who waits for one."""
 
     @contextmanager
     def used(self, bound: int, patience: Patience) -> Iterator[None]:
@@ -357,6 +362,8 @@ class Fleet:
                 else:
                     stay.append(waiting)
             queue.extendleft(reversed(stay))
+        is_idle = num_free > 0 and not (self._first or self._further)
+        self._idle_since = min(self._idle_since, now) if is_idle else math.inf
         if any(server.is_aside for server in self.servers):
             for waiting in [*self._further, *self._first]:
                 if waiting.question.is_hopeless(self.servers) and not waiting.place.done():
@@ -420,9 +427,10 @@ class Fleet:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     def _quicker_than(self, waited_s: float, question: _Question, server: Server) -> Server | None:
-        """Another server that would long have answered, when nobody waits for a place at it."""
+        """Another server that would long have answered, and that nobody else has asked for a while."""
         now = time.monotonic()
-        if self._first or self._further or sum(s.in_flight for s in self.servers) >= min(self._bounds, default=0):
+        is_full = sum(s.in_flight for s in self.servers) >= min(self._bounds, default=0)
+        if is_full or now < self._idle_since + IDLE_AFTER_S:
             return None
         others = [s for s in self.servers if s is not server and s.pace_s and not s.is_aside]
         able = [s for s in others if s.is_free(now) and question.may_go_to(s, now)]
