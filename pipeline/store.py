@@ -42,7 +42,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipeline.files import Files, Hold, content_of, files_at
 from pipeline.files import StoredFile as StoredFile  # noqa: PLC0414  # they are of what a store offers
@@ -111,12 +111,16 @@ _GENERATIONS = TypeAdapter(dict[str, int])
 _MEMORY = TypeAdapter(dict[str, tuple[int, int, str]])
 
 
+# A snapshot may come from elsewhere: what it names is no other file, whose name or place the system could mind.
+_NAME = r"^[0-9A-Za-z_-]{1,64}$"
+
+
 class ShardFile(BaseModel):
     """One immutable Parquet file: path below the root, rows, bytes. Its name is the hash of its bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
+    path: str = Field(pattern=r"^shards/[a-z_]{1,64}/[0-9]{4,9}/[0-9A-Za-z._-]{1,100}\.parquet$")
     rows: int
     bytes: int
 
@@ -131,9 +135,9 @@ class Receipt(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stage: str
+    stage: str = Field(pattern=_NAME)
     bucket: int
-    key: str
+    key: str = Field(pattern=_NAME)
     files: dict[str, ShardFile]
     num_units: int
     num_rejected: int = 0

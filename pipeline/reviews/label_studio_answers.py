@@ -251,6 +251,8 @@ def _region_and_spans(result: _Result, track: TrackMap, which: str) -> tuple[str
                 "in the labelling interface? It must be $fps; nothing of the file was taken"
             ) from error
     region = str(labels[0]) if isinstance(labels, list) and labels else "unnamed"
+    if any("\ud800" <= letter <= "\udfff" for letter in region):
+        raise ReviewFileError(f"{which}: a span whose label is half a surrogate pair, {region!r:.80}, which is no text")
     return region[:200] or "unnamed", spans
 
 

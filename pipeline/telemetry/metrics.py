@@ -334,7 +334,7 @@ def last_success(path: Path) -> float:
     """When a run last ended well, in seconds since 1970, as an earlier run wrote it to the file; 0 if none did."""
     try:
         families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):  # the last is what the parser says of a line that ends too soon
         return 0.0
     return max(
         (sample.value for family in families for sample in family.samples if sample.name == LAST_SUCCESS), default=0.0
