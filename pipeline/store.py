@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 ROW_GROUP_BYTES = 8 << 20
 """Largest row group, unless a single row is larger. What is read beside a unit's own rows is less than two of them."""
 
+PIECES_THAT_WAIT = 64
+"""Most tables that wait for a row group before they become one: a table of a single row takes some 40 KB beside it."""
+
 OWN_GROUP_BYTES = 2 << 20
 """A row at least this large is a row group of its own: who picks single rows, as shuffling does, reads nothing else."""
 
@@ -724,6 +727,8 @@ class ShardWriter:
             self._waiting.append(piece)
             self._waiting_bytes += piece.nbytes
             self.num_rows += piece.num_rows
+            if len(self._waiting) > PIECES_THAT_WAIT:
+                self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
 
     def take_back(self, num_rows: int) -> None:
         """Keep the first `num_rows` rows and drop what was added after them."""

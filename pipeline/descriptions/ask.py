@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ __all__ = [
     "fleet_figures",
     "list_models",
 ]
+
+
+AHEAD = 32
+"""Talks that are open beside those that servers may have: ready to be asked, or ended and not yielded yet."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,12 @@ class Ended:
 
 
 def converse(
-    talks: Sequence[Talk], *, asker: AskSettings, kept: KeptAnswers | None = None
+    talks: Iterable[Talk], *, asker: AskSettings, kept: KeptAnswers | None = None
 ) -> Generator[tuple[int, Ended], None, None]:
     """Yield (position, what was said) of each talk as soon as it ends.
+
+    Talks are made as they are needed, in the calling thread, and `asker.concurrency` + AHEAD of them are open at most:
+    what is held in memory does not grow with their number.
 
     With `kept`, a question that was ever answered is not asked again, each answer is kept the moment it arrives, and of
     equal questions under way at once only one is asked. Failures are yielded, never raised, and never kept.
@@ -130,10 +138,15 @@ def converse(
     Raises:
         OSError, JournalError: an answer could not be kept.
     """
-    desk, call = _desk(), _Call(talks, asker, kept)
+    desk, call = _desk(), _Call(asker, kept)
+    offers = chain(enumerate(talks), [None])
     try:
         desk.loop.call_soon_threadsafe(call.start, desk)
+        for offer in islice(offers, asker.concurrency + AHEAD):
+            desk.loop.call_soon_threadsafe(call.offered.put_nowait, offer)
         while (item := call.arrived.get()) is not None:
+            for offer in islice(offers, 1):
+                desk.loop.call_soon_threadsafe(call.offered.put_nowait, offer)
             yield item
         call.raise_mistake()
     finally:
@@ -163,11 +176,11 @@ def ask_all(
 class _Call:
     """The talks of one `converse`, and what they wait for."""
 
-    def __init__(self, talks: Sequence[Talk], asker: AskSettings, kept: KeptAnswers | None) -> None:
+    def __init__(self, asker: AskSettings, kept: KeptAnswers | None) -> None:
+        self.offered: asyncio.Queue[tuple[int, Talk] | None] = asyncio.Queue()
+        """None: there are no more."""
         self.arrived: SimpleQueue[tuple[int, Ended] | None] = SimpleQueue()
         self.ended = threading.Event()
-        self._waiting = iter(enumerate(talks))
-        self._num_talks = len(talks)
         self._asker = asker
         self._kept = kept
         self._work: asyncio.Task[None] | None = None
@@ -200,13 +213,11 @@ class _Call:
         self._desk, self._fleet = desk, desk.fleet_of(self._asker)
         with self._fleet.used(self._asker.concurrency, self._asker.patience):
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._asker.concurrency, self._num_talks)):
-                    group.create_task(self._talk_in_turn())
+                while (offer := await self.offered.get()) is not None:
+                    group.create_task(self._hold(*offer))
 
-    async def _talk_in_turn(self) -> None:
-        for position, talk in self._waiting:
-            self.arrived.put((position, await self._talk(talk)))
-            await asyncio.sleep(0)  # kept answers come without waiting, and the others shall have their turn
+    async def _hold(self, position: int, talk: Talk) -> None:
+        self.arrived.put((position, await self._talk(talk)))
 
     async def _talk(self, talk: Talk) -> Ended:
         requests, replies = [talk.request], list[Reply]()

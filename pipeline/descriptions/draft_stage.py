@@ -91,19 +91,21 @@ def _run_with_vision(
     from pipeline.descriptions.ask import AskSettings, Talk, converse
     from pipeline.descriptions.journal import keeping
 
-    asked = [_see_request(unit, vision) for unit in units]
-    talks = [
-        Talk(request, video_id=unit.row(ACTIONS)["video_id"], generation=unit.generation)
-        for unit, (request, _) in zip(units, asked, strict=True)
-    ]
+    under_way: dict[int, tuple[Request, Sequence[float]]] = {}
+
+    def talks() -> Iterator[Talk]:
+        for position, unit in enumerate(units):
+            request, _ = under_way[position] = _see_request(unit, vision)
+            yield Talk(request, video_id=unit.row(ACTIONS)["video_id"], generation=unit.generation)
+
     server = resources.vision_server or resources.server
     asker = AskSettings.of(resources.model_copy(update={"server": server}))
     with (
         keeping(resources.answers, vision.model_revision, vision.engine) as kept,
-        closing(converse(talks, asker=asker, kept=kept)) as talked,
+        closing(converse(talks(), asker=asker, kept=kept)) as talked,
     ):
         for position, ended in talked:
-            unit, (request, times_s) = units[position], asked[position]
+            unit, (request, times_s) = units[position], under_way.pop(position)
             rows = partial(_rows_with_vision, unit, config, vision, request, times_s)
             yield outcome_of(unit, ended, rows)
 

@@ -268,18 +268,19 @@ def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> I
     from pipeline.descriptions.ask import AskSettings, Talk, converse
     from pipeline.descriptions.journal import keeping
 
-    conversations = [_Conversation(unit, config) for unit in units]
-    talks = [
-        Talk(one.requests[0], one.next_request, one.draft["video_id"], unit.generation)
-        for unit, one in zip(units, conversations, strict=True)
-    ]
+    under_way: dict[int, _Conversation] = {}
+
+    def talks() -> Iterator[Talk]:
+        for position, unit in enumerate(units):
+            one = under_way[position] = _Conversation(unit, config)
+            yield Talk(one.requests[0], one.next_request, one.draft["video_id"], unit.generation)
+
     with (
         keeping(resources.answers, config.model_revision, config.engine) as kept,
-        closing(converse(talks, asker=AskSettings.of(resources), kept=kept)) as talked,
+        closing(converse(talks(), asker=AskSettings.of(resources), kept=kept)) as talked,
     ):
         for position, ended in talked:
-            unit, conversation = units[position], conversations[position]
-            yield outcome_of(unit, ended, conversation.rows)
+            yield outcome_of(units[position], ended, under_way.pop(position).rows)
 
 
 def outcome_of(unit: Unit, ended: Ended, rows: Callable[[Sequence[Reply]], Mapping[str, Any]]) -> Outcome:

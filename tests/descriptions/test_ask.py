@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.descriptions.ask import (
+    AHEAD,
     Answer,
     AskSettings,
     Ended,
@@ -462,6 +463,33 @@ def test_a_further_request_goes_before_new_talks() -> None:
     firsts = [at for at, words in enumerate(asked) if words.startswith("talk")]
     assert len(asked) == 24
     assert all(asked[at + 1] == asked[at + 2] == "fine, not good" for at in firsts)
+
+
+def test_talks_are_made_as_they_are_needed() -> None:
+    made = yielded = most_open = 0
+
+    def talks() -> Iterator[Talk]:
+        nonlocal made, most_open
+        for each in requests(200):
+            made += 1
+            most_open = max(most_open, made - yielded)
+            yield Talk(each)
+
+    with fault_server(answer=slowly(0.001)) as server:
+        for _, ended in converse(talks(), asker=asker_of(server, concurrency=4)):
+            yielded += 1
+            assert ended.failure is None
+    assert yielded == 200
+    assert most_open <= 4 + AHEAD + 1
+
+
+def test_what_fails_in_making_talks_ends_the_call() -> None:
+    def talks() -> Iterator[Talk]:
+        yield Talk(request("first"))
+        raise LookupError("no row")
+
+    with fault_server() as server, pytest.raises(LookupError, match="no row"):
+        list(converse(talks(), asker=asker_of(server)))
 
 
 # Kept answers
