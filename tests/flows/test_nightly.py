@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from flows.nightly import CorpusShrinksError, NightReport, nightly
 from flows.training import prepare_training
 from flows.upkeep import backfill, collect_garbage, take_down
 from pipeline import snapshot as snapshots
+from pipeline.check import check
 from pipeline.inspection.corpus import Corpus
 from pipeline.snapshot import SnapshotConflictError
 from pipeline.stage import Resources
@@ -29,6 +31,7 @@ from pipeline.store import Store
 from pipeline.walk import BuildConfig
 from tests.answer_server import AnswerServer, join_notes
 from tests.real_corpus import asking_by_rule
+from tests.s3_server import s3_server
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
@@ -113,6 +116,29 @@ def test_a_server_that_stays_away_does_not_fail_the_night_and_the_next_one_ends_
     after = night()
     assert after.waiting == {}
     assert after.plan.stages[-1].work[0].cause == "retry"
+
+
+def test_the_schedule_runs_on_a_bucket(
+    source: Path, answers: AnswerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with s3_server() as place:
+        urllib.request.urlopen(urllib.request.Request(f"http://{place}/faces", method="PUT"))
+        root = f"s3://faces/corpus?endpoint_override=http://{place}&region=us-east-1"
+        how = Resources(server=answers.address, request_attempts=1)
+        first = nightly(source, root, CONFIG, how, num_canaries=1)
+        assert (first.before, first.snapshot, first.waiting) == (None, 1, {})
+        assert {"gallery"} <= set(first.pages)
+        asked = len(answers.requests)
+        assert nightly(source, root, CONFIG, how, num_canaries=1).passes == []
+        assert len(answers.requests) == asked + 1, "the canary alone"
+        (source / "talk.mp4").unlink()
+        assert nightly(source, root, CONFIG, how, num_canaries=1).snapshot == 2
+        backfill(source, root, "measure_actions", None, CONFIG, how)
+        take_down(root, videos=["room.mp4"])
+        collect_garbage(root, delete=True)
+        assert check(Store.open(root)).faults == []
 
 
 def test_a_commit_by_another_run_fails_the_night_and_says_so(
