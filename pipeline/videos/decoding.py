@@ -268,7 +268,7 @@ def _declared_end_s(container: av.container.InputContainer, stream: av.VideoStre
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     if "matroska" not in container.format.name:  # in others FFmpeg guesses a duration from the bit rate
         return -np.inf
-    if match := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
+    if match := re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)", stream.metadata.get("DURATION", "")):
         hours, minutes, seconds = match.groups()
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     return (container.duration or 0) / 1e6 if len(container.streams) == 1 else -np.inf  # else that of the sound

@@ -23,10 +23,10 @@ from pipeline.videos.label_names import LABEL_ORDERS, LabelOrder, label_name, la
 
 FORMS: Mapping[str, re.Pattern[str]] = {
     "audio": re.compile(
-        r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s++(?P<label>\d++)\s*+", re.IGNORECASE
+        r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s++(?P<label>\d{1,9}+)\s*+", re.IGNORECASE
     ),
-    "frames": re.compile(r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<frames>\d++)\s++(?P<label>\d++)\s*+"),
-    "labels": re.compile(r"\s*+(?P<path>\S(?:.*?[^\s,])??)[\s,]++(?P<label>\d++)\s*+"),
+    "frames": re.compile(r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<frames>\d{1,9}+)\s++(?P<label>\d{1,9}+)\s*+"),
+    "labels": re.compile(r"\s*+(?P<path>\S(?:.*?[^\s,])??)[\s,]++(?P<label>\d{1,9}+)\s*+"),
 }
 """What a line holds. A file is in one form: the first of these that its first line is in. What is repeated gives
 nothing back (`++`), or a long line of spaces would take hours."""
