@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from distributed import Client, LocalCluster
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.corpus import BuildReport, build_corpus
@@ -37,8 +38,8 @@ def by_threads() -> dict[str, Any]:
     return {}
 
 
-def build(clips: Path, root: Path, answers: AnswerServer, runner: str) -> BuildReport:
-    how = Resources(runner=runner, server=answers.address, workers=2)
+def build(clips: Path, root: Path, answers: AnswerServer, runner: str, cluster: str | None = None) -> BuildReport:
+    how = Resources(runner=runner, cluster=cluster, server=answers.address, workers=2)
     return build_corpus(clips, root, asking_by_rule(), how, 4)
 
 
@@ -80,6 +81,25 @@ def test_the_corpus_is_the_same_to_the_byte(
     assert files(root) == by_threads["files"]
     assert not list(root.glob("tmp/*")) or is_killed
     assert not workers(runner), "the cluster outlived its run"
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_a_cluster_that_is_there_computes_the_same_and_stays(
+    clips: Path, tmp_path: Path, prefect: None, answers: AnswerServer, by_threads: dict[str, Any]
+) -> None:
+    if not by_threads:
+        build(clips, tmp_path / "threads", answers, "threads")
+        by_threads.update(content=content(tmp_path / "threads"), files=files(tmp_path / "threads"))
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+        build(clips, tmp_path / "dask", answers, "dask", cluster.scheduler_address)
+        with Client(cluster) as client:  # type: ignore[no-untyped-call]
+            assert len(client.scheduler_info()["workers"]) == 2
+            began = client.run(lambda: "pipeline.tracks.stage" in __import__("sys").modules)
+            assert any(began.values()), "the work was done there"
+    assert content(tmp_path / "dask") == by_threads["content"]
+    assert files(tmp_path / "dask") == by_threads["files"]
 
 
 def workers(runner: str) -> dict[int, psutil.Process]:
