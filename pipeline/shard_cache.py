@@ -86,11 +86,10 @@ class ShardCache:
     def keep_only(self, paths: Iterable[str]) -> None:
         """Delete what another machine deleted from the corpus, and what killed runs left."""
         kept = {self._place(path).name for path in paths}
-        for file in (*self._shards(), *_entries(self.folder / "tmp")):
-            is_shard = file.path.endswith(".parquet")
-            if file.name not in kept if is_shard else time.time() - file.stat().st_mtime > LEFTOVER_S:
-                with suppress(OSError):
-                    Path(file.path).unlink()
+        gone = [path for path, _ in _files(self.folder / "shards") if path.name not in kept]
+        left = [path for path, facts in _files(self.folder / "tmp") if time.time() - facts.st_mtime > LEFTOVER_S]
+        for path in (*gone, *left):
+            path.unlink(missing_ok=True)
 
     def _place(self, path: str) -> Path:
         return self.folder / "shards" / PurePosixPath(path).name
@@ -106,18 +105,17 @@ class ShardCache:
 
     def _make_room(self, num_bytes: int) -> None:
         limit = float(os.environ.get("FACESCRIBE_SHARD_CACHE_GB", CACHE_GB)) * 1e9
-        there = sorted(((entry.stat(), entry.path) for entry in self._shards()), key=lambda one: one[0].st_mtime)
-        total = num_bytes + sum(facts.st_size for facts, _ in there)
-        for facts, path in there:
+        there = sorted(_files(self.folder / "shards"), key=lambda file: file[1].st_mtime)
+        total = num_bytes + sum(facts.st_size for _, facts in there)
+        for path, facts in there:
             if total <= limit or time.time() - facts.st_mtime < IN_USE_S:
                 return
-            with suppress(OSError):
-                Path(path).unlink()
-                total -= facts.st_size
-
-    def _shards(self) -> list[os.DirEntry[str]]:
-        return _entries(self.folder / "shards")
+            path.unlink(missing_ok=True)
+            total -= facts.st_size
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    return list(os.scandir(folder)) if folder.is_dir() else []
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files in a folder that other processes change, too."""
+    for entry in os.scandir(folder) if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            yield Path(entry.path), entry.stat()

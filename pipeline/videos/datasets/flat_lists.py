@@ -23,7 +23,8 @@ from pipeline.videos.label_names import LABEL_ORDERS, LabelOrder, label_name, la
 
 FORMS: Mapping[str, re.Pattern[str]] = {
     "audio": re.compile(
-        r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s++(?P<label>\d{1,9}+)\s*+", re.IGNORECASE
+        r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<audio>\S.*\.(?:wav|mp3|flac|m4a))\s++(?P<label>\d{1,9}+)\s*+",
+        re.IGNORECASE,
     ),
     "frames": re.compile(r"\s*+(?P<path>\S(?:.*?\S)??)\s++(?P<frames>\d{1,9}+)\s++(?P<label>\d{1,9}+)\s*+"),
     "labels": re.compile(r"\s*+(?P<path>\S(?:.*?[^\s,])??)[\s,]++(?P<label>\d{1,9}+)\s*+"),
