@@ -49,6 +49,9 @@ SHORT, LONG = 6, 12
 BUCKETS = 32
 EVERY_S = 15.0
 
+PACE_OVER = 8
+"""Lines of what was watched, over which units are counted: a shard goes through six stages, of which some are quick."""
+
 ANSWERS = """
 from collections import deque
 from tests.answer_server import answering, join_notes
@@ -501,14 +504,15 @@ def plot(folder: Path, target: Path) -> None:
 
     lines = [json.loads(line) for line in _lines(folder / "minutes.jsonl")]
     minutes, paces, at = [], [], 0.0
-    for before, line in zip([lines[0], *lines], lines, strict=False):
+    for number, line in enumerate(lines):
+        before = lines[max(0, number - 1)]
         # What lies between two runs of the bench is left out.
-        passed = line["s"] if line["s"] < before["s"] else line["at"] - before["at"]
-        at += passed / 60
+        at += (line["s"] if line["s"] < before["s"] else line["at"] - before["at"]) / 60
         minutes.append(at)
-        is_same_run = line["s"] > before["s"]
-        ended = [sum(n for stage, n in one["done"].items() if stage in STAGES) for one in (before, line)]
-        paces.append(60 * (ended[1] - ended[0]) / passed if is_same_run and passed else 0.0)
+        since = lines[max(0, number - PACE_OVER)]
+        ended = [sum(n for stage, n in one["done"].items() if stage in STAGES) for one in (since, line)]
+        passed = line["s"] - since["s"]
+        paces.append(60 * (ended[1] - ended[0]) / passed if passed > 0 else 0.0)
     figure = Figure(figsize=(11, 9), layout="constrained")
     FigureCanvasAgg(figure)
     memory, handles, pace = figure.subplots(3, 1, sharex=True)
@@ -518,7 +522,7 @@ def plot(folder: Path, target: Path) -> None:
         handles.plot(minutes, [facts.get("fds", 0) for facts in of_role], label=f"{role}, open files")
     threads = [line["processes"].get("builder", {}).get("threads", 0) for line in lines]
     handles.plot(minutes, threads, "--", label="builder, threads")
-    pace.plot(minutes, paces, label="units ended a minute, all stages together")
+    pace.plot(minutes, paces, label="units ended a minute, all stages together, over two minutes")
     pace.set_xlabel("minutes")
     for axes in (memory, handles, pace):
         axes.set_ylim(bottom=0)
