@@ -26,17 +26,31 @@ IN_USE_S = 60.0
 """What was asked for so shortly ago may be about to be opened: it stays."""
 
 
+NAME = "corpus.txt"
+"""Of the file that says which corpus a folder of the cache is of: who wants to delete one has to know."""
+
+
+def corpus_cache(key: str) -> Path:
+    """The folder for what this machine keeps of a corpus in object storage: nothing but a cache. Made if need be."""
+    folder = cache_folder() / "corpora" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if not (folder / NAME).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        address = key.rpartition("@")[2].partition("?")[0]  # without a key, if one stands in it
+        (folder / NAME).write_text(f"{address}\n", encoding="utf-8")
+    return folder
+
+
 class ShardCache:
     """The cached shards of one corpus."""
 
     def __init__(self, key: str) -> None:
         """`key` names the corpus. Nothing is made before it is needed."""
-        self._key = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self._key = key
 
     @property
     def folder(self) -> Path:
         """Where they lie."""
-        return cache_folder() / "corpora" / self._key
+        return corpus_cache(self._key)
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:

@@ -26,6 +26,8 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.s3_server import forget_cached
+
 
 class Fault(StrEnum):
     """What happens to a request."""
@@ -147,6 +149,7 @@ def fault_proxy(behind: str, *, seed: int = 0, port: int = 0) -> Iterator[FaultP
         server.shutdown()
         server.proxy.cut()
         server.server_close()
+        forget_cached(server.proxy.address)
 
 
 class _Server(ThreadingHTTPServer):

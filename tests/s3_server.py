@@ -6,6 +6,7 @@ It is looked for in this environment and in build/s3, where `python -m venv buil
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from pipeline.assets import cache_folder
+from pipeline.shard_cache import NAME
 
 PYTHONS = [Path(sys.executable), Path(__file__).parents[1] / "build" / "s3" / "bin" / "python"]
 
@@ -47,3 +51,11 @@ def s3_server() -> Iterator[str]:
             yield f"127.0.0.1:{port}"
         finally:
             server.terminate()
+            forget_cached(f"127.0.0.1:{port}")
+
+
+def forget_cached(place: str) -> None:
+    """Delete what this machine's cache holds of corpora at a host:port that nobody will ask again."""
+    for name in (cache_folder() / "corpora").glob(f"*/{NAME}"):
+        if f"//{place}/" in name.read_text(encoding="utf-8"):
+            shutil.rmtree(name.parent, ignore_errors=True)

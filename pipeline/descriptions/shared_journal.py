@@ -10,7 +10,6 @@ is there no more, because of a take-down, is made anew out of those that are.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -20,10 +19,10 @@ from dataclasses import asdict
 
 from filelock import FileLock
 
-from pipeline.assets import cache_folder
 from pipeline.descriptions.chat import Reply
 from pipeline.descriptions.journal import AnswerJournal, created_now
 from pipeline.files import Files, StoreError, files_at
+from pipeline.shard_cache import corpus_cache
 from pipeline.store import ANSWERS_FOLDER, DenyList, Store
 
 PUT_EVERY_S = 5.0
@@ -49,8 +48,7 @@ class SharedJournal(AnswerJournal):
     def __init__(self, address: str) -> None:
         self._files: Files = files_at(address)
         self._denied: DenyList = Store(address, 1).denied()
-        folder = cache_folder() / "corpora" / hashlib.sha256(self._files.key.encode()).hexdigest()[:16]
-        super().__init__(folder / "answers.sqlite")
+        super().__init__(corpus_cache(self._files.key) / "answers.sqlite")
         self._sends = FileLock(f"{self.path}.send")
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._send_until_the_end, name="answers to object storage", daemon=True)
