@@ -84,12 +84,12 @@ def test_looking_deletes_nothing_and_collecting_what_was_found(store: Store) -> 
 
 def test_a_file_that_several_receipts_name_stays_as_long_as_one_of_them(store: Store) -> None:
     first = night(store, "a")
-    again = first.receipts[0].model_copy(update={"key": "of another config"})
+    again = first.receipts[0].model_copy(update={"key": "of_another_config"})
     store.write_receipt(again)
     commit(store, [again], first)
     collect(store, ONLY_NEWEST, time.time() + LATER_S)
     assert rows_of(store) == {2: ["a"]}
-    assert [found.key for _, found in store.receipts()] == ["of another config"]
+    assert [found.key for _, found in store.receipts()] == ["of_another_config"]
 
 
 def test_what_a_broken_off_run_wrote_stays_for_the_grace(store: Store) -> None:

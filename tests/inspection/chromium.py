@@ -29,7 +29,7 @@ def opened(path: Path, address: str = "", **options: Any) -> Iterator[tuple[Page
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(**options)
+        page = browser.new_context(**options).new_page()
         page.set_default_timeout(10_000)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
