@@ -35,8 +35,8 @@ HANG_S = 120
 MEMORY_BYTES = 6 << 30
 """Address space of a turn beyond what it begins with."""
 
-KEPT_BYTES = 24 << 10
-"""Of the inputs of a target that go into the repository, before they are packed."""
+KEPT_BYTES, KEPT_INPUTS = 24 << 10, 50
+"""Of a target that go into the repository at most, unpacked; the fast tests read all of them."""
 
 Report = dict[str, Any]
 
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--turn", type=int, default=TURN_S, help="seconds of a target's turn")
     parser.add_argument("--jobs", type=int, default=1, help="turns side by side, of different targets")
     parser.add_argument("--nice", type=int, default=19)
-    parser.add_argument("--keep", action="store_true", help="no search: the smallest inputs that reach all that was")
+    parser.add_argument("--keep", action="store_true", help="no search: put the smallest inputs into the repository")
     return parser.parse_args()
 
 
@@ -180,34 +180,15 @@ def _search(target: Any, folder: Path, place: Path, turn_s: int) -> None:
 
 
 def _keep(target: Any, folder: Path) -> None:
-    """Keep the smallest inputs that together reach all that was reached, as far as KEPT_BYTES go."""
+    """Keep the smallest inputs that each reached something new when they were found."""
     from tests.fuzz.replay import keep
 
-    place = _place(target.name)
-    child = _forked(lambda: _merge(target, folder, place), folder / "merge.txt")
-    os.waitpid(child, 0)
-    shutil.rmtree(place, ignore_errors=True)
-    merged = sorted((path.read_bytes() for path in (folder / "merged").glob("*")), key=len)
-    sizes = accumulate(len(data) for data in merged)
-    kept = [data for data, size in zip(merged, sizes, strict=True) if size <= KEPT_BYTES]
-    keep(target.name, kept)
-    _say(f"{target.name}: {len(kept)} of {len(merged)} inputs")
-
-
-def _merge(target: Any, folder: Path, place: Path) -> None:
-    """In a process of its own; it does not return."""
-    import atheris
-
-    from tests.fuzz.law import judge
-
-    merged = folder / "merged"
-    shutil.rmtree(merged, ignore_errors=True)
-    merged.mkdir(parents=True)
-    read = target.open(place)
-    options = ["-merge=1", "-rss_limit_mb=0", f"-max_len={target.most_bytes}"]
-    folders = [str(merged), str(folder / "seeds"), str(folder / "corpus")]
-    atheris.Setup(["fuzz", *options, *folders], lambda data: judge(target, read, data) and None)
-    atheris.Fuzz()
+    found = sorted({path.read_bytes() for path in (folder / "corpus").glob("*")}, key=lambda data: (len(data), data))
+    sizes = accumulate(len(data) for data in found)
+    kept = [data for data, size in zip(found, sizes, strict=True) if size <= KEPT_BYTES][:KEPT_INPUTS]
+    if kept:
+        keep(target.name, kept)
+    _say(f"{target.name}: {len(kept)} of {len(found)} inputs")
 
 
 def _place(name: str) -> Path:
