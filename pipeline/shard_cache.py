@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
@@ -47,7 +48,7 @@ class ShardCache:
         """`key` names the corpus. Nothing is made before it is needed."""
         self._key = key
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Where they lie."""
         return corpus_cache(self._key)
@@ -99,7 +100,7 @@ class ShardCache:
 
     def keep_only(self, paths: Iterable[str]) -> None:
         """Delete what another machine deleted from the corpus, and what killed runs left."""
-        kept = {self._place(path).name for path in paths}
+        kept = {PurePosixPath(path).name for path in paths}
         gone = [path for path, _ in _files(self.folder / "shards") if path.name not in kept]
         left = [path for path, facts in _files(self.folder / "tmp") if time.time() - facts.st_mtime > LEFTOVER_S]
         for path in (*gone, *left):

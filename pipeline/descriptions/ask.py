@@ -139,14 +139,17 @@ def converse(
         OSError, JournalError: an answer could not be kept.
     """
     desk, call = _desk(), _Call(asker, kept)
-    offers = chain(enumerate(talks), [None])
+    left = chain(enumerate(talks), [None])
+
+    def offer(num: int) -> None:
+        for item in islice(left, num):
+            desk.loop.call_soon_threadsafe(call.offered.put_nowait, item)
+
     try:
         desk.loop.call_soon_threadsafe(call.start, desk)
-        for offer in islice(offers, asker.concurrency + AHEAD):
-            desk.loop.call_soon_threadsafe(call.offered.put_nowait, offer)
+        offer(asker.concurrency + AHEAD)
         while (item := call.arrived.get()) is not None:
-            for offer in islice(offers, 1):
-                desk.loop.call_soon_threadsafe(call.offered.put_nowait, offer)
+            offer(1)
             yield item
         call.raise_mistake()
     finally:

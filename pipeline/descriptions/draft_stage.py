@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from pipeline.descriptions.prompt import hashes_of_prompt, read_prompt
-from pipeline.descriptions.refine_stage import asked_of, outcome_of
+from pipeline.descriptions.refine_stage import asked_of, talked_over
 from pipeline.run import each_unit
 from pipeline.stage import Done, Outcome, Read, Resources, Stage, StageConfig, Unit
 from schemas.actions import ACTIONS
@@ -20,6 +19,7 @@ from schemas.tracks import CROPS
 if TYPE_CHECKING:
     from pipeline.descriptions.ask import Reply, Request
     from pipeline.descriptions.evidence import Evidence
+    from pipeline.descriptions.refine_stage import RowsOf
 
 
 class VisionConfig(StageConfig):
@@ -88,26 +88,18 @@ def _run(units: Sequence[Unit], config: DraftConfig, resources: Resources) -> It
 def _run_with_vision(
     units: Sequence[Unit], config: DraftConfig, vision: VisionConfig, resources: Resources
 ) -> Iterator[Outcome]:
-    from pipeline.descriptions.ask import AskSettings, Talk, converse
+    from pipeline.descriptions.ask import AskSettings, Talk
     from pipeline.descriptions.journal import keeping
 
-    under_way: dict[int, tuple[Request, Sequence[float]]] = {}
-
-    def talks() -> Iterator[Talk]:
-        for position, unit in enumerate(units):
-            request, _ = under_way[position] = _see_request(unit, vision)
-            yield Talk(request, video_id=unit.row(ACTIONS)["video_id"], generation=unit.generation)
+    def begin(unit: Unit) -> tuple[Talk, RowsOf]:
+        request, times_s = _see_request(unit, vision)
+        talk = Talk(request, video_id=unit.row(ACTIONS)["video_id"], generation=unit.generation)
+        return talk, partial(_rows_with_vision, unit, config, vision, request, times_s)
 
     server = resources.vision_server or resources.server
     asker = AskSettings.of(resources.model_copy(update={"server": server}))
-    with (
-        keeping(resources.answers, vision.model_revision, vision.engine) as kept,
-        closing(converse(talks(), asker=asker, kept=kept)) as talked,
-    ):
-        for position, ended in talked:
-            unit, (request, times_s) = units[position], under_way.pop(position)
-            rows = partial(_rows_with_vision, unit, config, vision, request, times_s)
-            yield outcome_of(unit, ended, rows)
+    with keeping(resources.answers, vision.model_revision, vision.engine) as kept:
+        yield from talked_over(units, begin, asker, kept)
 
 
 def _rows_with_vision(

@@ -20,10 +20,13 @@ from schemas.descriptions import DESCRIPTIONS, DRAFTS
 from schemas.videos import VIDEOS
 
 if TYPE_CHECKING:
-    from pipeline.descriptions.ask import Ended, Reply, Request
+    from pipeline.descriptions.ask import AskSettings, Ended, Reply, Request, Talk
     from pipeline.descriptions.check import TextRules, Verdict
     from pipeline.descriptions.evidence import Evidence
+    from pipeline.descriptions.journal import KeptAnswers
     from pipeline.descriptions.lint import Fault
+
+    RowsOf = Callable[[Sequence[Reply]], Mapping[str, Any]]
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
 EMBEDDED_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -265,26 +268,43 @@ def asked_of(request: Request, reply: Reply, prompt: str, revision: str, licence
 
 
 def _run(units: Sequence[Unit], config: RefineConfig, resources: Resources) -> Iterator[Outcome]:
-    from pipeline.descriptions.ask import AskSettings, Talk, converse
+    from pipeline.descriptions.ask import AskSettings, Talk
     from pipeline.descriptions.journal import keeping
 
-    under_way: dict[int, _Conversation] = {}
+    def begin(unit: Unit) -> tuple[Talk, RowsOf]:
+        one = _Conversation(unit, config)
+        return Talk(one.requests[0], one.next_request, one.draft["video_id"], unit.generation), one.rows
+
+    with keeping(resources.answers, config.model_revision, config.engine) as kept:
+        yield from talked_over(units, begin, AskSettings.of(resources), kept)
+
+
+def talked_over(
+    units: Sequence[Unit],
+    begin: Callable[[Unit], tuple[Talk, RowsOf]],
+    asker: AskSettings,
+    kept: KeptAnswers | None,
+) -> Iterator[Outcome]:
+    """Ask a language model about each unit, and yield what became of it.
+
+    `begin` is called when there is a place for the unit's talk; it gives that, and what makes rows of its replies.
+    """
+    from pipeline.descriptions.ask import converse
+
+    under_way: dict[int, RowsOf] = {}
 
     def talks() -> Iterator[Talk]:
         for position, unit in enumerate(units):
-            one = under_way[position] = _Conversation(unit, config)
-            yield Talk(one.requests[0], one.next_request, one.draft["video_id"], unit.generation)
+            talk, under_way[position] = begin(unit)
+            yield talk
 
-    with (
-        keeping(resources.answers, config.model_revision, config.engine) as kept,
-        closing(converse(talks(), asker=AskSettings.of(resources), kept=kept)) as talked,
-    ):
+    with closing(converse(talks(), asker=asker, kept=kept)) as talked:
         for position, ended in talked:
-            yield outcome_of(units[position], ended, under_way.pop(position).rows)
+            yield _outcome_of(units[position], ended, under_way.pop(position))
 
 
-def outcome_of(unit: Unit, ended: Ended, rows: Callable[[Sequence[Reply]], Mapping[str, Any]]) -> Outcome:
-    """What became of a unit that asked a language model: `rows` made of the replies, or why there is none."""
+def _outcome_of(unit: Unit, ended: Ended, rows: RowsOf) -> Outcome:
+    """What became of a unit: `rows` made of the replies, or why there is none."""
     from pipeline.descriptions.ask import RequestRefused, ServerUnavailable
 
     if isinstance(ended.failure, RequestRefused):

@@ -33,11 +33,6 @@ def prefect() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def by_threads() -> dict[str, Any]:
-    return {}
-
-
 def build(clips: Path, root: Path, answers: AnswerServer, runner: str, cluster: str | None = None) -> BuildReport:
     how = Resources(runner=runner, cluster=cluster, server=answers.address, workers=2)
     return build_corpus(clips, root, asking_by_rule(), how, 4)
@@ -49,6 +44,22 @@ def files(root: Path) -> set[str]:
     receipts = Corpus(root).snapshot.receipts
     differ = {"ledger", "descriptions"}
     return {file.path for receipt in receipts for name, file in receipt.files.items() if name not in differ}
+
+
+@pytest.fixture(scope="module")
+def of_threads() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def by_threads(
+    of_threads: dict[str, Any], clips: Path, tmp_path: Path, prefect: None, answers: AnswerServer
+) -> dict[str, Any]:
+    """What threads made of the clips, once for all."""
+    if not of_threads:
+        build(clips, tmp_path / "threads", answers, "threads")
+        of_threads.update(content=content(tmp_path / "threads"), files=files(tmp_path / "threads"))
+    return of_threads
 
 
 @pytest.mark.slow
@@ -65,9 +76,6 @@ def test_the_corpus_is_the_same_to_the_byte(
     answers: AnswerServer,
     by_threads: dict[str, Any],
 ) -> None:
-    if not by_threads:
-        build(clips, tmp_path / "threads", answers, "threads")
-        by_threads.update(content=content(tmp_path / "threads"), files=files(tmp_path / "threads"))
     root = tmp_path / runner
     killed: list[int] = []
     if is_killed:
@@ -89,9 +97,6 @@ def test_the_corpus_is_the_same_to_the_byte(
 def test_a_cluster_that_is_there_computes_the_same_and_stays(
     clips: Path, tmp_path: Path, prefect: None, answers: AnswerServer, by_threads: dict[str, Any]
 ) -> None:
-    if not by_threads:
-        build(clips, tmp_path / "threads", answers, "threads")
-        by_threads.update(content=content(tmp_path / "threads"), files=files(tmp_path / "threads"))
     with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
         build(clips, tmp_path / "dask", answers, "dask", cluster.scheduler_address)
         with Client(cluster) as client:  # type: ignore[no-untyped-call]
